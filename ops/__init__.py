@@ -1,0 +1,1 @@
+"""People and processes: configuration, wiring, servers, cellctl and the real stack."""

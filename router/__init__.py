@@ -1,0 +1,1 @@
+"""Which cell is a reader's home, and the way there."""
