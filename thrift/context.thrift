@@ -1,11 +1,11 @@
 /** What every request may carry besides its own fields. Field ids are never reused. */
 namespace py dashcell.context
-namespace java dashcell.context
+namespace java org.dashcell.context
 namespace go dashcell.context
 
 struct Context {
   /** How long the caller waits, in milliseconds from now; the server's own default when absent. */
-  1: optional i64 deadline_ms
+  1: optional i32 deadline_ms
   /** Travels through all services and their logs; drawn by the first server when absent. */
   2: optional string request_id
 }

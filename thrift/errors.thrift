@@ -5,7 +5,7 @@
  * for people that names the subject and what to do next. Field ids are never reused.
  */
 namespace py dashcell.errors
-namespace java dashcell.errors
+namespace java org.dashcell.errors
 namespace go dashcell.errors
 
 /** The request itself is wrong; sending it again unchanged cannot succeed. */

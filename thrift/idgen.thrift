@@ -9,7 +9,7 @@ include "context.thrift"
 include "errors.thrift"
 
 namespace py dashcell.idgen
-namespace java dashcell.idgen
+namespace java org.dashcell.idgen
 namespace go dashcell.idgen
 
 /** As many ids as one next_ids request may ask for. */
