@@ -1,0 +1,235 @@
+"""The dashboard API as plain values: what is asked and answered, at the router and at a cell alike.
+
+`router.handler` and `cell.handler` both implement `Dashboard`; `ops` puts it on the wire
+(thrift/dashboard.thrift has the same names). Every method may raise BadRequest, Unavailable,
+DeadlineExceeded and Throttled; a cell also Moved, and a read with `at_least` Behind.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Protocol
+
+from firehose.event import Draft, Lane, PostRef
+
+LIMIT_DEFAULT = 20
+LIMIT_MAX = 100
+CAP_DEFAULT = 100
+CAP_MAX = 1000
+BATCH_MAX = 1000
+"""Events per publish_many or follow_many, and refs per posts: design section 9, "Limits"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What travels with a call: `deadline_ms` is the time left for it, `request_id` names it in
+    every log line."""
+
+    deadline_ms: int = 1000
+    request_id: str = ""
+
+
+class EntryKind(IntEnum):
+    """Kinds of entries of both lanes: a post by its kind, a notice by its reason."""
+
+    TEXT = 1
+    PHOTO = 2
+    QUOTE = 3
+    LINK = 4
+    CHAT = 5
+    AUDIO = 6
+    VIDEO = 7
+    REPLY = 101
+    REBLOG = 102
+    MENTION = 103
+    LIKE = 104
+    FOLLOW = 105
+
+    @property
+    def lane(self) -> Lane:
+        """The lane that entries of this kind are in."""
+        return Lane.POSTS if self < EntryKind.REPLY else Lane.NOTICES
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A write is in the log: the id of its event (a post's id), and the token to wait for it."""
+
+    id: int
+    token: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NewPost:
+    """One of `publish_many`."""
+
+    author: int
+    draft: Draft
+    brought_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewFollow:
+    """One of `follow_many`; `backfill` is how many of the author's newest posts to bring along."""
+
+    follower: int
+    author: int
+    brought_id: int | None = None
+    backfill: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PostView:
+    """A post as readers see it; `removed`: nothing but the ref is left of it."""
+
+    ref: PostRef
+    at_ms: int
+    draft: Draft | None
+    removed: bool = False
+    original: "PostView | None" = None
+    """Of a reblog: what it reblogs, one level deep; removed where it is no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a dashboard. `id` is the event's id (a post's id in the posts lane)."""
+
+    id: int
+    lane: Lane
+    kind: EntryKind
+    actor: int
+    """The post's author, or who caused the notice."""
+    at_ms: int
+    unread: bool
+    cursor: bytes
+    post: PostView | None = None
+    """The post itself, or for a notice the post that caused it or was liked; None: not hydrated."""
+    target: PostRef | None = None
+    """Of a notice: the reader's own post that was replied to, reblogged or liked, or the post
+    that mentions the reader; None for a follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageQuery:
+    """What to show of a reader's dashboard.
+
+    `before` and `after` are cursors, both exclusive, and may be given together. `at_least` are
+    tokens of receipts or pages. `kinds` empty: all of the lane's.
+    """
+
+    reader: int
+    lanes: frozenset[Lane] = frozenset((Lane.POSTS,))
+    kinds: frozenset[EntryKind] = frozenset()
+    before: bytes = b""
+    after: bytes = b""
+    oldest_first: bool = False
+    limit: int = LIMIT_DEFAULT
+    hydrate: bool = True
+    at_least: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Entries newest first (oldest first if asked for).
+
+    A page is full, or `end` is true, or it is short and goes on at `next_cursor`. Clients page by
+    the cursors, never by counting. `token` is the position that the page includes.
+    """
+
+    entries: tuple[Entry, ...]
+    next_cursor: bytes
+    previous_cursor: bytes
+    end: bool
+    token: bytes
+    cell: str
+    epoch: int
+    lag_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A count that stops at the cap: `capped` means `count` or more."""
+
+    count: int
+    capped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Follows:
+    """Authors that a reader follows, in a stable order; `next_after` 0: there are no more."""
+
+    authors: tuple[int, ...]
+    next_after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A reader's home cell, since which epoch, and where its dashboard endpoints answer."""
+
+    cell: str
+    epoch: int
+    addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SliceHome:
+    """A slice of the key space, from `start` (a place: spread of a user) to the next one's."""
+
+    start: int
+    cell: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """All slices in order, and each cell's dashboard addresses."""
+
+    slices: tuple[SliceHome, ...]
+    cells: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """What answers: the product's version, the role, and the cell where the role has one."""
+
+    version: str
+    role: str
+    cell: str = ""
+
+
+class Dashboard(Protocol):
+    """The dashboard API."""
+
+    def publish(
+        self, ctx: Context, author: int, draft: Draft, brought_id: int | None
+    ) -> Receipt: ...
+    def publish_many(self, ctx: Context, posts: Sequence[NewPost]) -> list[Receipt]: ...
+    def remove_post(
+        self, ctx: Context, author: int, post_id: int, brought_id: int | None
+    ) -> Receipt: ...
+    def follow(self, ctx: Context, follow: NewFollow) -> Receipt: ...
+    def follow_many(self, ctx: Context, follows: Sequence[NewFollow]) -> list[Receipt]: ...
+    def unfollow(
+        self, ctx: Context, follower: int, author: int, brought_id: int | None
+    ) -> Receipt: ...
+    def like(self, ctx: Context, actor: int, post: PostRef, brought_id: int | None) -> Receipt: ...
+    def unlike(
+        self, ctx: Context, actor: int, post: PostRef, brought_id: int | None
+    ) -> Receipt: ...
+    def mark_read(self, ctx: Context, reader: int, lane: Lane, event_id: int) -> Receipt: ...
+    def page(self, ctx: Context, query: PageQuery) -> Page: ...
+    def author_posts(
+        self, ctx: Context, author: int, before: bytes, after: bytes, limit: int
+    ) -> Page: ...
+    def posts(self, ctx: Context, refs: Sequence[PostRef]) -> list[PostView]: ...
+    def count_newer(
+        self, ctx: Context, reader: int, lane: Lane, cursor: bytes, cap: int
+    ) -> Count: ...
+    def unread(self, ctx: Context, reader: int, lane: Lane, cap: int) -> Count: ...
+    def following(self, ctx: Context, reader: int, after: int, limit: int) -> Follows: ...
+    def is_following(
+        self, ctx: Context, reader: int, authors: Sequence[int]
+    ) -> tuple[int, ...]: ...
+    def route(self, ctx: Context, reader: int) -> Home: ...
+    def topology(self, ctx: Context) -> Topology: ...
+    def version(self, ctx: Context) -> Build: ...
