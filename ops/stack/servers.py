@@ -1,0 +1,226 @@
+"""The set of servers that a platform runs on: which of them are ours, and where each is found."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ops.stack import hbase, kafka, redis, zookeeper
+from ops.stack.child import ChildSpec
+from ops.stack.hbase import HBaseHeaps
+from ops.stack.jars import JarSets, Progress, ensure_jars
+from ops.stack.java import Java, find_java
+from ops.stack.ports import LOOPBACK, PortReservation, require_free
+from ops.stack.redis_binary import find_redis
+
+
+@dataclass(frozen=True)
+class CellAddresses:
+    """Where one cell's servers are, each as "host:port"."""
+
+    hbase_thrift1: str
+    hbase_thrift2: str
+    redis: str
+    znode_parent: str
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where all servers are, each as "host:port"."""
+
+    zookeeper: str
+    kafka: str
+    cells: dict[str, CellAddresses]
+
+
+@dataclass(frozen=True)
+class Programs:
+    """What the servers are run with; found before anything is started."""
+
+    java: Java
+    jars: JarSets
+    redis: str
+
+
+@dataclass(frozen=True)
+class CellOverrides:
+    """Addresses of servers of one cell that run elsewhere; None has us start them.
+
+    The two gateways go together: they are one HBase.
+    """
+
+    hbase_thrift1: str | None = None
+    hbase_thrift2: str | None = None
+    redis: str | None = None
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """Addresses of servers that run elsewhere, and ports that are not to be chosen.
+
+    ``ports`` maps ``CHILD`` or ``CHILD/PURPOSE`` (as in ``zookeeper``, ``kafka/controller``,
+    ``hbase-a-thrift2``) to a port; what it does not name is chosen free.
+    """
+
+    zookeeper: str | None = None
+    kafka: str | None = None
+    cells: dict[str, CellOverrides] = field(default_factory=dict)
+    ports: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Heap bounds and cache size in MiB."""
+
+    zookeeper_mb: int = 128
+    kafka_mb: int = 512
+    hbase: HBaseHeaps = HBaseHeaps()
+    redis_mb: int = 128
+
+
+@dataclass(frozen=True)
+class StackServers:
+    """Children to start, in an order in which needs come first, and where everything will be."""
+
+    children: list[ChildSpec]
+    addresses: Addresses
+
+
+class Planner:
+    """Turns wishes into children; keeps the ports it has chosen until their servers start."""
+
+    def __init__(
+        self,
+        folder: Path,
+        programs: Programs,
+        overrides: Overrides | None = None,
+        memory: Memory | None = None,
+    ) -> None:
+        """``folder`` is the platform's; every server gets a folder of its own below it."""
+        self._folder = folder.absolute() / "servers"
+        self._programs = programs
+        self._overrides = overrides or Overrides()
+        self._memory = memory or Memory()
+        self._ports = PortReservation()
+
+    def stack(self, cells: list[str]) -> StackServers:
+        """All servers of a platform with these cells.
+
+        Raises PortInUse for a configured port that is taken.
+        """
+        zookeeper_children, zookeeper_address = self.plan_zookeeper()
+        kafka_children, kafka_address = self.plan_kafka()
+        children = [*zookeeper_children, *kafka_children]
+        found: dict[str, CellAddresses] = {}
+        for cell in cells:
+            more, found[cell] = self.plan_cell(cell, zookeeper_address)
+            children += more
+        return StackServers(children, Addresses(zookeeper_address, kafka_address, found))
+
+    def plan_zookeeper(self) -> tuple[list[ChildSpec], str]:
+        """ZooKeeper's child, if it is ours, and its address."""
+        if self._overrides.zookeeper is not None:
+            return [], self._overrides.zookeeper
+        settings = zookeeper.ZooKeeperSettings(
+            self._port(zookeeper.NAME), self._memory.zookeeper_mb
+        )
+        spec = zookeeper.child(
+            self._folder / "zookeeper", settings, self._programs.java, self._programs.jars.zookeeper
+        )
+        return [self._holding(spec)], _local(settings.port)
+
+    def plan_kafka(self) -> tuple[list[ChildSpec], str]:
+        """Kafka's child, if it is ours, and its address."""
+        if self._overrides.kafka is not None:
+            return [], self._overrides.kafka
+        settings = kafka.KafkaSettings(
+            self._port(kafka.NAME),
+            self._port(kafka.NAME, "controller"),
+            self._memory.kafka_mb,
+        )
+        spec = kafka.child(
+            self._folder / "kafka", settings, self._programs.java, self._programs.jars.kafka
+        )
+        return [self._holding(spec)], _local(settings.port)
+
+    def plan_cell(self, cell: str, zookeeper_address: str) -> tuple[list[ChildSpec], CellAddresses]:
+        """A cell's children that are ours, and its addresses; also for a cell that is added
+        to a running platform."""
+        overrides = self._overrides.cells.get(cell, CellOverrides())
+        caches: list[ChildSpec] = []
+        cache = overrides.redis
+        if cache is None:
+            caches, cache = self.plan_redis(cell)
+        children, addresses = self.plan_hbase(cell, zookeeper_address, cache)
+        return [*children, *caches], addresses
+
+    def plan_hbase(
+        self, cell: str, zookeeper_address: str, cache: str
+    ) -> tuple[list[ChildSpec], CellAddresses]:
+        """A cell's HBase children, if they are ours, and the cell's addresses with this cache."""
+        overrides = self._overrides.cells.get(cell, CellOverrides())
+        parent = hbase.znode_parent(cell)
+        thrift1, thrift2 = overrides.hbase_thrift1, overrides.hbase_thrift2
+        if thrift1 is not None and thrift2 is not None:
+            return [], CellAddresses(thrift1, thrift2, cache, parent)
+        settings = self._hbase_settings(cell, zookeeper_address)
+        children = hbase.children(
+            self._folder / f"hbase-{cell}",
+            settings,
+            self._programs.java,
+            self._programs.jars.hbase,
+            () if self._overrides.zookeeper else (zookeeper.NAME,),
+        )
+        addresses = CellAddresses(
+            _local(settings.thrift1_port), _local(settings.thrift2_port), cache, parent
+        )
+        return [self._holding(spec) for spec in children], addresses
+
+    def plan_redis(self, cell: str) -> tuple[list[ChildSpec], str]:
+        """A cell's Redis alone, and its address."""
+        port = self._port(redis.name(cell))
+        settings = redis.RedisSettings(cell, port, self._memory.redis_mb)
+        spec = redis.child(self._folder / f"redis-{cell}", settings, self._programs.redis)
+        return [self._holding(spec)], _local(port)
+
+    def close(self) -> None:
+        """Let go of ports that were chosen for servers that were never started."""
+        self._ports.close()
+
+    def _hbase_settings(self, cell: str, zookeeper_address: str) -> hbase.HBaseSettings:
+        master, region_server, thrift1, thrift2 = (
+            self._port(hbase.name(cell, role)) for role in hbase.ROLES
+        )
+        return hbase.HBaseSettings(
+            cell, zookeeper_address, master, region_server, thrift1, thrift2, self._memory.hbase
+        )
+
+    def _port(self, child: str, purpose: str | None = None) -> int:
+        setting = child if purpose is None else f"{child}/{purpose}"
+        configured = self._overrides.ports.get(setting)
+        if configured is None:
+            return self._ports.take()
+        require_free(configured, child, f"the port of {setting}")
+        return configured
+
+    def _holding(self, spec: ChildSpec) -> ChildSpec:
+        """The child, letting go of its reserved ports at the last moment before it starts."""
+
+        def prepare() -> None:
+            if spec.prepare is not None:
+                spec.prepare()
+            for port in spec.ports.values():
+                self._ports.release(port)
+
+        return replace(spec, prepare=prepare)
+
+
+def find_programs(cache: Path, progress: Progress, *, java_home: str | None = None) -> Programs:
+    """Java, the jars and a Redis; fetches jars that ``cache`` does not have.
+
+    Raises JavaMissing, JavaUnsuitable, RedisMissing, MavenMissing, JarsUnavailable or DiskFull.
+    """
+    java = find_java(java_home)
+    return Programs(java, ensure_jars(cache, progress), find_redis())
+
+
+def _local(port: int) -> str:
+    return f"{LOOPBACK}:{port}"
