@@ -11,22 +11,36 @@ from enum import IntEnum
 from typing import Protocol
 
 from firehose.event import Draft, Lane, PostRef
+from firehose.receipts import BATCH_MAX, Context, NewFollow, NewPost, Receipt
+
+__all__ = [
+    "BATCH_MAX",
+    "CAP_DEFAULT",
+    "CAP_MAX",
+    "LIMIT_DEFAULT",
+    "LIMIT_MAX",
+    "Build",
+    "Context",
+    "Count",
+    "Dashboard",
+    "Entry",
+    "EntryKind",
+    "Follows",
+    "Home",
+    "NewFollow",
+    "NewPost",
+    "Page",
+    "PageQuery",
+    "PostView",
+    "Receipt",
+    "SliceHome",
+    "Topology",
+]
 
 LIMIT_DEFAULT = 20
 LIMIT_MAX = 100
 CAP_DEFAULT = 100
 CAP_MAX = 1000
-BATCH_MAX = 1000
-"""Events per publish_many or follow_many, and refs per posts: design section 9, "Limits"."""
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What travels with a call: `deadline_ms` is the time left for it, `request_id` names it in
-    every log line."""
-
-    deadline_ms: int = 1000
-    request_id: str = ""
 
 
 class EntryKind(IntEnum):
@@ -49,33 +63,6 @@ class EntryKind(IntEnum):
     def lane(self) -> Lane:
         """The lane that entries of this kind are in."""
         return Lane.POSTS if self < EntryKind.REPLY else Lane.NOTICES
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """A write is in the log: the id of its event (a post's id), and the token to wait for it."""
-
-    id: int
-    token: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class NewPost:
-    """One of `publish_many`."""
-
-    author: int
-    draft: Draft
-    brought_id: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class NewFollow:
-    """One of `follow_many`; `backfill` is how many of the author's newest posts to bring along."""
-
-    follower: int
-    author: int
-    brought_id: int | None = None
-    backfill: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

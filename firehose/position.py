@@ -8,6 +8,8 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from crc32c import crc32c
+
 from idgen.errors import BadRequest
 
 _HEAD = struct.Struct(">BIH")
@@ -67,6 +69,11 @@ class Position:
             parts.append(_ITEM.pack(partition, need.below, len(need.offsets)))
             parts.extend(_OFFSET.pack(o) for o in sorted(need.offsets))
         return b"".join(parts)
+
+
+def log_fingerprint(identity: str) -> int:
+    """A log's identity as 32 bits (crc32c of its UTF-8), so that tokens of another log are told."""
+    return int(crc32c(identity.encode()))
 
 
 def receipt_position(log: int, partition: int, offset: int) -> Position:
