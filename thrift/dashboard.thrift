@@ -66,12 +66,12 @@ struct Entry {
   9: optional PostRef target
 }
 
-/** A page is full, or end is true, or it is short and goes on at next_cursor. */
+/** A page is full, or at_end is true, or it is short and goes on at next_cursor. */
 struct Page {
   1: list<Entry> entries
   2: optional binary next_cursor
   3: optional binary previous_cursor
-  4: bool end
+  4: bool at_end
   5: binary token
   6: string cell
   7: i32 epoch
