@@ -1,0 +1,68 @@
+# The two commands of a newcomer are `make demo` and `make test`; `make help` lists them all.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.stamp
+SEED ?= 1
+DEMO_SECONDS ?= 60
+# Where servers' jars are kept for all checkouts of a user.
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/dashcell
+FAST := tests/unit tests/properties tests/contract tests/cli tests/house
+
+.PHONY: help setup jars demo test check lint types layers fast-tests higgs sim docs clean
+
+help: ## what there is (this list)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "  variables: PYTHON=python3.12  SEED=7  DEMO_SECONDS=10"
+
+setup: $(STAMP) jars ## .venv with all packages, and the real servers' jars in the user's cache
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "error: $(PYTHON) is missing, older than 3.11 or without venv: install Python 3.11" \
+	       "with venv (Debian: apt-get install python3-venv), or name another: make PYTHON=..." >&2; \
+	  exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "setup: installing packages into .venv"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,stack]'
+	@touch $(STAMP)
+
+jars: $(STAMP)
+	@$(BIN)/python -m ops.prepare "$(CACHE)" $(if $(CI),--required)
+
+demo: $(STAMP) ## the embedded platform with real data; a dashboard that grows (DEMO_SECONDS=60)
+	@$(BIN)/python -m ops.demo --seconds $(DEMO_SECONDS)
+
+test: setup lint types layers ## everything, in bounded form
+	@$(BIN)/python -m pytest -m "not containers" --durations=15
+
+check: $(STAMP) ## lint, types, layers and the fast tests, in under a minute
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint types layers fast-tests
+
+lint: $(STAMP)
+	@$(BIN)/ruff check --quiet .
+
+types: $(STAMP)
+	@$(BIN)/mypy --no-error-summary
+
+layers: $(STAMP)
+	@$(BIN)/lint-imports --no-logo > .venv/layers.log 2>&1 || { cat .venv/layers.log; exit 1; }
+
+fast-tests: $(STAMP)
+	@$(BIN)/python -m pytest --quiet -m "not slow and not stack and not containers" $(FAST)
+
+higgs: setup ## the whole Higgs week on the real servers, with its figures
+	@$(BIN)/python -m ops.bench.higgs
+
+sim: $(STAMP) ## the simulated world from one seed (SEED=7)
+	@DASHCELL_SIM_SEED=$(SEED) $(BIN)/python -m pytest --quiet tests/sim
+
+docs: $(STAMP) ## write the generated references anew
+	@$(BIN)/python -m ops.reference
+	@$(BIN)/python -m ops.cellctl.reference docs/cellctl.md
+
+clean: ## remove what the other commands made in this folder (not the user's cache)
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
