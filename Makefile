@@ -39,7 +39,7 @@ test: setup lint types layers ## everything, in bounded form
 	@$(BIN)/python -m pytest -m "not containers" --durations=15
 
 check: $(STAMP) ## lint, types, layers and the fast tests, in under a minute
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint types layers fast-tests
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target lint types layers fast-tests
 
 lint: $(STAMP)
 	@$(BIN)/ruff check --quiet .

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.house import sources
 from tests.house.sources import named, product
-from tests.house.sources import tests as test_modules
 
 FUNCTION_LINES_MAX = 70
 MODULE_LINES_MAX = 500
@@ -27,7 +27,7 @@ def test_an_init_file_holds_a_docstring_and_nothing_else():
     assert not full, f"move the code of {full} into modules with names; keep one docstring"
 
 
-@pytest.mark.parametrize("path", [*product(), *test_modules()], ids=named)
+@pytest.mark.parametrize("path", [*product(), *sources.tests()], ids=named)
 def test_a_module_can_be_read_at_one_sitting(path):
     lines = len(path.read_text().splitlines())
     assert lines <= MODULE_LINES_MAX, (
@@ -45,7 +45,7 @@ def test_a_module_can_be_read_at_one_sitting(path):
 def test_modules_are_named_after_what_they_are():
     vague = [
         named(path)
-        for path in (*product(), *test_modules())
+        for path in (*product(), *sources.tests())
         if NO_NAMES & {path.stem, *(part.lower() for part in path.parent.parts[-2:])}
     ]
     assert not vague, f"name {vague} after the thing inside: {sorted(NO_NAMES)} say nothing"
@@ -81,7 +81,7 @@ def test_every_public_name_of_the_product_is_described():
 
 def test_every_test_waits_for_a_thing_and_not_for_time():
     sleepers = []
-    for path in test_modules():
+    for path in sources.tests():
         for node in ast.walk(parsed(path)):
             if isinstance(node, ast.Call) and _is_sleep(node.func):
                 sleepers.append(f"{named(path)}:{node.lineno}")
@@ -96,7 +96,7 @@ def _is_sleep(function: ast.expr) -> bool:
 
 def test_test_modules_have_names_of_their_own():
     paths: dict[str, list[str]] = {}
-    for path in test_modules():
+    for path in sources.tests():
         if path.name.startswith("test_"):
             paths.setdefault(path.name, []).append(named(path))
     twice = [group for group in paths.values() if len(group) > 1]
