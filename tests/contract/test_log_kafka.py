@@ -1,0 +1,60 @@
+"""The log seam over a real Kafka."""
+
+import threading
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from firehose.log import RECORD_BYTES_MAX
+from firehose.log_kafka import KafkaLog
+from idgen.errors import Unavailable
+from tests.contract.log_contract import LogContract, OpenLog
+from tests.contract.patience import together
+
+pytestmark = pytest.mark.stack
+
+
+class TestKafkaLog(LogContract):
+    @pytest.fixture
+    def open_log(self, kafka_address: str) -> Iterator[OpenLog]:
+        test, opened = uuid.uuid4().hex, []
+
+        def open_log(name: str, partitions: int) -> KafkaLog:
+            settings = {"bootstrap.servers": kafka_address}
+            log = KafkaLog(settings, f"log-{test}-{name}", partitions)
+            opened.append(log)
+            return log
+
+        yield open_log
+        for log in opened:
+            log.close()
+
+
+def test_a_kafka_that_is_away_is_unavailable_in_time() -> None:
+    settings = {"bootstrap.servers": "127.0.0.1:1"}
+    with pytest.raises(Unavailable):
+        KafkaLog(settings, "nowhere", 1, timeout_ms=1_000)
+
+
+def test_closing_ends_what_other_threads_wait_for(kafka_address: str) -> None:
+    log = KafkaLog({"bootstrap.servers": kafka_address}, f"log-{uuid.uuid4().hex}", 1)
+    begun = threading.Event()
+
+    def read() -> None:
+        begun.set()
+        with pytest.raises(Unavailable):
+            log.read(0, 0, 1, timeout_ms=60_000)
+
+    def append() -> None:
+        begun.wait()
+        large = bytes(RECORD_BYTES_MAX)
+        with pytest.raises(Unavailable):
+            while True:
+                log.append([(0, large)] * 20)
+
+    def close() -> None:
+        begun.wait()
+        log.close()
+
+    together([read, append, close], patience_s=30)
