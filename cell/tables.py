@@ -19,7 +19,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-VERSION_MAX = (1 << 63) - 1
+VERSION_MAX = (1 << 63) - 2
+"""HBase takes 2^63 - 1 for "now"."""
 KEY_BYTES_MAX = 256
 VALUE_BYTES_MAX = 1_000_000
 
@@ -28,7 +29,7 @@ Versions = npt.NDArray[np.uint64]
 
 
 class Row(NamedTuple):
-    """One row: key, version (1..2^63-1) and value (may be empty)."""
+    """One row: key, version (1..VERSION_MAX) and value (may be empty)."""
 
     key: bytes
     version: int
