@@ -1,0 +1,1 @@
+"""The one template that hosts every Dashcell server."""

@@ -1,0 +1,269 @@
+"""Calling a Thrift service of ours: pooled connections, a deadline on every call, typed errors."""
+
+import contextlib
+import itertools
+import select
+import socket
+import ssl
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Final
+
+from thriftpy2.protocol.cybin import ProtocolError, TCyBinaryProtocol
+from thriftpy2.thrift import TApplicationException, TDecodeException, TMessageType
+from thriftpy2.transport.memory import TCyMemoryBuffer
+
+from idgen.errors import BadRequest, DashcellError, DeadlineExceeded, Throttled, Unavailable
+from idgen.idl import DEPTH_MAX
+from ops.thrift_errors import from_wire
+
+REPLY_BYTES_MAX: Final = 64 * 1024 * 1024
+"""A page of 100 reblogs with full bodies is 13 MB."""
+
+GRACE_S: Final = 0.25
+"""Waited beyond the call's deadline, so that the server's own word about it arrives."""
+
+CONNECT_S_MAX: Final = 1.0
+_AVOIDED_S: Final = 1.0
+_CHUNK: Final = 256 * 1024
+
+
+class _Broken(Exception):
+    """A connection that is of no more use; `sent`: the server may have seen the call."""
+
+    def __init__(self, why: str, *, sent: bool) -> None:
+        super().__init__(why)
+        self.sent = sent
+
+
+class Channel:
+    """Calls of one service at any of several addresses (`host:port`). Safe to use from many
+    threads; every call has a connection of its own while it lasts.
+
+    An address that does not answer is avoided for a second while others do.
+    """
+
+    def __init__(
+        self,
+        service: Any,
+        addresses: Sequence[str],
+        *,
+        tls: ssl.SSLContext | None = None,
+        connections_max: int = 64,
+    ) -> None:
+        if not addresses:
+            raise BadRequest("addresses", "name at least one host:port")
+        self._service = service
+        self._places = [_Place(address, tls) for address in addresses]
+        self._turn = itertools.count()
+        self._room = threading.BoundedSemaphore(connections_max)
+        self._connections_max = connections_max
+        self._closed = False
+
+    def call(self, method: str, request: Any, deadline_ms: int, *, repeatable: bool) -> Any:
+        """The answer's struct. `repeatable`: if the connection breaks after the call was sent, it
+        is sent once more, on a fresh one.
+
+        Raises the error that the server answers with; Unavailable when no address answers,
+        DeadlineExceeded when the answer does not come in time, BadRequest for a value that does
+        not fit its field.
+        """
+        if self._closed:
+            raise Unavailable("this client is closed", retry_after_ms=0)
+        body = _encode(self._service, method, request)
+        until = time.monotonic() + deadline_ms / 1000 + GRACE_S
+        if not self._room.acquire(timeout=max(0.0, until - time.monotonic())):
+            raise Throttled(f"{self._connections_max} calls of this client are in flight", 100)
+        try:
+            reply = self._exchange(method, body, until, repeatable=repeatable)
+        finally:
+            self._room.release()
+        return _decode(self._service, method, reply)
+
+    def close(self) -> None:
+        """Close all connections that are not in use; those that are, when their calls end."""
+        self._closed = True
+        for place in self._places:
+            place.close()
+
+    def _exchange(self, method: str, body: bytes, until: float, *, repeatable: bool) -> bytes:
+        failed: list[str] = []
+        repeats = 1 if repeatable else 0
+        places = self._in_turn()
+        while places:
+            place = places.pop(0)
+            try:
+                return place.exchange(body, until, fresh=bool(failed))
+            except TimeoutError:
+                raise DeadlineExceeded(
+                    f"{method}: {place.address} has not answered in time"
+                    + ("" if repeatable else "; the write may or may not have been done")
+                ) from None
+            except _Broken as broken:
+                place.avoid()
+                failed.append(f"{place.address}: {broken}")
+                if not broken.sent:
+                    continue
+                if not repeats:
+                    break
+                repeats -= 1
+                places.append(place)
+        unsure = "" if repeatable else " (a write that was sent may have been done)"
+        raise Unavailable(f"{method}: no answer from {'; '.join(failed)}{unsure}")
+
+    def _in_turn(self) -> list["_Place"]:
+        """All addresses, each call beginning with another; avoided ones last."""
+        start = next(self._turn) % len(self._places)
+        turned = self._places[start:] + self._places[:start]
+        now = time.monotonic()
+        return sorted(turned, key=lambda place: place.avoided_until > now)
+
+
+class _Place:
+    """One address and the idle connections to it."""
+
+    def __init__(self, address: str, tls: ssl.SSLContext | None) -> None:
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdigit():
+            raise BadRequest("addresses", f"{address!r} is not host:port")
+        self.address = address
+        self.avoided_until = 0.0
+        self._host, self._port = host.strip("[]"), int(port)
+        self._tls = tls
+        self._idle: deque[socket.socket] = deque()
+        self._closed = False
+
+    def avoid(self) -> None:
+        """Others first for a while; what is idle here is as broken."""
+        self.avoided_until = time.monotonic() + _AVOIDED_S
+        self._drop_idle()
+
+    def close(self) -> None:
+        self._closed = True
+        self._drop_idle()
+
+    def exchange(self, body: bytes, until: float, *, fresh: bool) -> bytes:
+        """Send a call and receive its answer. Raises TimeoutError and _Broken."""
+        sock = None if fresh else self._from_idle()
+        sock = sock or self._connect(until)
+        try:
+            reply = _exchange(sock, body, until)
+        except BaseException:
+            sock.close()
+            raise
+        self._idle.append(sock)
+        if self._closed:
+            self._drop_idle()
+        return reply
+
+    def _from_idle(self) -> socket.socket | None:
+        while True:
+            try:
+                sock = self._idle.pop()
+            except IndexError:
+                return None
+            # Readable without a call being out: it was closed by the other side.
+            if not select.select([sock], [], [], 0)[0]:
+                return sock
+            sock.close()
+
+    def _connect(self, until: float) -> socket.socket:
+        left_s = min(CONNECT_S_MAX, until - time.monotonic())
+        if left_s <= 0:
+            raise TimeoutError
+        try:
+            sock = socket.create_connection((self._host, self._port), left_s)
+        except OSError as error:
+            raise _Broken(str(error.strerror or error), sent=False) from None
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls is not None:
+                return self._tls.wrap_socket(sock, server_hostname=self._host)
+        except OSError as error:
+            sock.close()
+            raise _Broken(f"TLS: {error}", sent=False) from None
+        return sock
+
+    def _drop_idle(self) -> None:
+        with contextlib.suppress(IndexError):
+            while True:
+                self._idle.pop().close()
+
+
+def _exchange(sock: socket.socket, body: bytes, until: float) -> bytes:
+    try:
+        sock.settimeout(_left(until))
+        sock.sendall(len(body).to_bytes(4) + body)
+        got = bytearray()
+        size = 4
+        known = False
+        while len(got) < size or not known:
+            sock.settimeout(_left(until))
+            chunk = sock.recv(_CHUNK)
+            if not chunk:
+                raise _Broken("the connection was closed", sent=True)
+            got += chunk
+            if not known and len(got) >= 4:
+                size, known = 4 + int.from_bytes(got[:4]), True
+                if size > REPLY_BYTES_MAX:
+                    raise _Broken(f"an answer of {size} bytes is none of ours", sent=True)
+    except TimeoutError:
+        raise
+    except OSError as error:
+        raise _Broken(str(error.strerror or error), sent=True) from None
+    if len(got) != size:
+        raise _Broken("more came than the answer", sent=True)
+    return bytes(memoryview(got)[4:])
+
+
+def _left(until: float) -> float:
+    left_s = until - time.monotonic()
+    if left_s <= 0:
+        raise TimeoutError
+    return left_s
+
+
+def _encode(service: Any, method: str, request: Any) -> bytes:
+    transport = TCyMemoryBuffer()
+    protocol = TCyBinaryProtocol(transport, max_depth=DEPTH_MAX)
+    protocol.write_message_begin(method, TMessageType.CALL, 0)
+    args = getattr(service, f"{method}_args")(request=request)
+    try:
+        protocol.write_struct(args)
+    except TDecodeException as error:
+        raise BadRequest(error.field, f"{error.value!r:.80} does not fit its type") from None
+    except (UnicodeEncodeError, RecursionError) as error:
+        raise BadRequest("request", f"cannot be written: {error}") from None
+    written: bytes = transport.getvalue()
+    return written
+
+
+def _decode(service: Any, method: str, reply: bytes) -> Any:
+    protocol = TCyBinaryProtocol(TCyMemoryBuffer(reply), max_depth=DEPTH_MAX)
+    try:
+        name, kind, _ = protocol.read_message_begin()
+        if kind == TMessageType.EXCEPTION:
+            failed = TApplicationException()
+            protocol.read_struct(failed)
+            raise _failed(method, failed)
+        if name != method:
+            raise Unavailable(f"{method}: the server answered {name!r} instead")
+        result = getattr(service, f"{method}_result")()
+        protocol.read_struct(result)
+    except (ProtocolError, ValueError, TypeError, RecursionError) as error:
+        raise Unavailable(f"{method}: the answer cannot be read: {error}") from None
+    if result.success is not None:
+        return result.success
+    for number, spec in result.thrift_spec.items():
+        thrown = getattr(result, spec[1])
+        if number and thrown is not None:
+            raise from_wire(thrown)
+    raise Unavailable(f"{method}: the answer holds neither a result nor an error")
+
+
+def _failed(method: str, failed: TApplicationException) -> DashcellError:
+    if failed.type == TApplicationException.UNKNOWN_METHOD:
+        return BadRequest("method", f"{method} is unknown to this server; it may be an older one")
+    return DashcellError(f"{method} failed on the server: {failed.message}")
