@@ -28,6 +28,15 @@ struct Liked { 1: i64 id, 2: i64 actor, 3: i64 author, 4: i64 post_id }
 struct Unliked { 1: i64 id, 2: i64 actor, 3: i64 author, 4: i64 post_id }
 struct MarkedRead { 1: i64 id, 2: i64 reader, 3: i32 lane, 4: i64 event_id }
 
+/** An event that a cell could not apply, in the cell's dead-letter log: where it came from, when it
+ *  was appended there, why it could not be applied, and its own bytes (`cut`: not all of them). */
+struct DeadLetter {
+  1: i32 partition, 2: i64 offset, 3: i64 at_ms, 4: string reason, 5: binary value,
+  6: optional bool cut
+}
+/** What was done about a dead letter: `retried` or `discarded`. */
+struct DeadLetterSettled { 1: i32 partition, 2: i64 offset, 3: string outcome }
+
 /** What is left of a removed post in the posts table: when it was created (the version of its
  *  row), and whom it had notified, so that the removal can be repeated. */
 struct Gone { 1: i64 created_version, 2: optional list<i64> notified }
