@@ -1,0 +1,307 @@
+"""The router: the dashboard API for everybody, whichever cell a reader is homed in.
+
+Writes are validated and appended to the firehose. Reads are relayed to the reader's home. What any
+cell can answer (posts, an author's timeline) is asked of the author's home first, so that the
+same author is read from the same cell, and of the other cells when that one does not answer.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Protocol, TypeVar
+
+from cell.dashboard import (
+    BATCH_MAX,
+    Build,
+    Context,
+    Count,
+    Dashboard,
+    Follows,
+    Home,
+    NewFollow,
+    NewPost,
+    Page,
+    PageQuery,
+    PostView,
+    Receipt,
+    SliceHome,
+    Topology,
+)
+from firehose.event import Draft, Lane, PostRef
+from firehose.validation import check_batch, check_ref, check_user
+from firehose.writes import Writes
+from idgen.clock import Clock
+from idgen.errors import (
+    DashcellError,
+    DeadlineExceeded,
+    Moved,
+    NotFound,
+    Throttled,
+    Unavailable,
+)
+from router.routes import RouteTable
+from router.slices import Slice
+
+IN_FLIGHT_PER_CELL = 64
+AVOID_MS = 1_000
+"""So long a cell that did not answer is asked last, where another can answer."""
+_MOVING_RETRY_MS = 200
+_THROTTLED_RETRY_MS = 50
+
+_Answer = TypeVar("_Answer")
+_Ask = Callable[[Dashboard, Context], _Answer]
+
+
+class CellClients(Protocol):
+    """How the router reaches the cells; joined in `ops`."""
+
+    def dashboards(self, cell: str) -> Dashboard:
+        """A client of a cell's dashboard endpoints, which picks among them and skips dead ones.
+
+        Its calls raise what the endpoint raised; Unavailable when none answers, and
+        DeadlineExceeded when the context's deadline passed. Raises NotFound or Unavailable when no
+        endpoint of the cell is known.
+        """
+        ...
+
+    def addresses(self, cell: str) -> tuple[str, ...]:
+        """Where the cell's dashboard endpoints answer, for clients that call them directly."""
+        ...
+
+
+class Router:
+    """`cell.dashboard.Dashboard` over all cells. Used by any number of threads.
+
+    At most `in_flight_per_cell` calls wait for a cell at any time, and one more is Throttled at
+    once: so a slow cell is felt by its own readers only, as long as the server that hosts this has
+    more threads than that.
+    """
+
+    def __init__(
+        self,
+        routes: RouteTable,
+        cells: CellClients,
+        writes: Writes,
+        clock: Clock,
+        build: Build,
+        in_flight_per_cell: int = IN_FLIGHT_PER_CELL,
+    ) -> None:
+        self._routes = routes
+        self._cells = cells
+        self._writes = writes
+        self._clock = clock
+        self._build = build
+        self._gates = _Gates(in_flight_per_cell)
+        self._avoided: dict[str, int] = {}
+
+    def publish(self, ctx: Context, author: int, draft: Draft, brought_id: int | None) -> Receipt:
+        """Append a post."""
+        return self._writes.publish(ctx, author, draft, brought_id)
+
+    def publish_many(self, ctx: Context, posts: Sequence[NewPost]) -> list[Receipt]:
+        """Append posts."""
+        return self._writes.publish_many(ctx, posts)
+
+    def remove_post(
+        self, ctx: Context, author: int, post_id: int, brought_id: int | None
+    ) -> Receipt:
+        """Append a removal."""
+        return self._writes.remove_post(ctx, author, post_id, brought_id)
+
+    def follow(self, ctx: Context, follow: NewFollow) -> Receipt:
+        """Append a follow."""
+        return self._writes.follow(ctx, follow)
+
+    def follow_many(self, ctx: Context, follows: Sequence[NewFollow]) -> list[Receipt]:
+        """Append follows."""
+        return self._writes.follow_many(ctx, follows)
+
+    def unfollow(self, ctx: Context, follower: int, author: int, brought_id: int | None) -> Receipt:
+        """Append an unfollow."""
+        return self._writes.unfollow(ctx, follower, author, brought_id)
+
+    def like(self, ctx: Context, actor: int, post: PostRef, brought_id: int | None) -> Receipt:
+        """Append a like."""
+        return self._writes.like(ctx, actor, post, brought_id)
+
+    def unlike(self, ctx: Context, actor: int, post: PostRef, brought_id: int | None) -> Receipt:
+        """Append an unlike."""
+        return self._writes.unlike(ctx, actor, post, brought_id)
+
+    def mark_read(self, ctx: Context, reader: int, lane: Lane, event_id: int) -> Receipt:
+        """Append a mark."""
+        return self._writes.mark_read(ctx, reader, lane, event_id)
+
+    def page(self, ctx: Context, query: PageQuery) -> Page:
+        """A page, from the reader's home."""
+        return self._at_home(ctx, query.reader, lambda cell, left: cell.page(left, query))
+
+    def author_posts(
+        self, ctx: Context, author: int, before: bytes, after: bytes, limit: int
+    ) -> Page:
+        """An author's posts, from any cell."""
+        check_user("author", author)
+        return self._anywhere(
+            ctx,
+            author,
+            lambda cell, left: cell.author_posts(left, author, before, after, limit),
+        )
+
+    def posts(self, ctx: Context, refs: Sequence[PostRef]) -> list[PostView]:
+        """Posts, from any cell."""
+        check_batch("refs", refs, BATCH_MAX)
+        for i, ref in enumerate(refs):
+            check_ref(f"refs[{i}]", ref)
+        if not refs:
+            return []
+        return self._anywhere(ctx, refs[0].author, lambda cell, left: cell.posts(left, refs))
+
+    def count_newer(self, ctx: Context, reader: int, lane: Lane, cursor: bytes, cap: int) -> Count:
+        """How many entries are newer, from the reader's home."""
+        return self._at_home(
+            ctx, reader, lambda cell, left: cell.count_newer(left, reader, lane, cursor, cap)
+        )
+
+    def unread(self, ctx: Context, reader: int, lane: Lane, cap: int) -> Count:
+        """How many entries are unread, from the reader's home."""
+        return self._at_home(ctx, reader, lambda cell, left: cell.unread(left, reader, lane, cap))
+
+    def following(self, ctx: Context, reader: int, after: int, limit: int) -> Follows:
+        """Whom a reader follows, from the reader's home."""
+        return self._at_home(
+            ctx, reader, lambda cell, left: cell.following(left, reader, after, limit)
+        )
+
+    def is_following(self, ctx: Context, reader: int, authors: Sequence[int]) -> tuple[int, ...]:
+        """Which of the authors a reader follows, from the reader's home."""
+        return self._at_home(
+            ctx, reader, lambda cell, left: cell.is_following(left, reader, authors)
+        )
+
+    def route(self, ctx: Context, reader: int) -> Home:  # noqa: ARG002 - answered from memory
+        """Where a reader is homed, as last known here."""
+        check_user("reader", reader)
+        home = self._routes.home(reader)
+        return Home(home.cell, home.epoch, self._cells.addresses(home.cell))
+
+    def topology(self, ctx: Context) -> Topology:  # noqa: ARG002 - answered from memory
+        """All slices and the cells that are home to somebody, as last known here."""
+        slices = self._routes.slices()
+        return Topology(
+            tuple(SliceHome(s.start, s.cell, s.epoch) for s in slices),
+            {cell: self._cells.addresses(cell) for cell in slices.cells()},
+        )
+
+    def version(self, ctx: Context) -> Build:  # noqa: ARG002 - answered from memory
+        """What this is."""
+        return self._build
+
+    def in_flight(self) -> dict[str, int]:
+        """How many calls wait for each cell now, for the metrics."""
+        return self._gates.in_flight()
+
+    def _at_home(self, ctx: Context, reader: int, ask: _Ask[_Answer]) -> _Answer:
+        """The answer of the reader's home; where the route turns out old, of the cell named."""
+        check_user("reader", reader)
+        deadline = _Deadline(ctx, self._clock)
+        home = self._routes.home(reader)
+        try:
+            return self._ask(home.cell, deadline.left(), ask)
+        except Moved as moved:
+            cell = self._corrected(reader, home, moved)
+        try:
+            return self._ask(cell, deadline.left(), ask)
+        except Moved as moved:
+            raise Unavailable(
+                f"the reader is being rehomed: {home.cell!r} names {cell!r}, which names "
+                f"{moved.cell!r}",
+                _MOVING_RETRY_MS,
+            ) from moved
+
+    def _corrected(self, reader: int, home: Slice, moved: Moved) -> str:
+        """The cell to ask after a Moved: what the routes say now, or what the cell said if that
+        is of a later epoch (or the routes cannot be read)."""
+        try:
+            self._routes.refresh()
+        except DashcellError:
+            return moved.cell
+        now = self._routes.home(reader)
+        return now.cell if now.epoch > max(home.epoch, moved.epoch) else moved.cell
+
+    def _anywhere(self, ctx: Context, author: int, ask: _Ask[_Answer]) -> _Answer:
+        """The answer of the first cell that has one; each try gets its share of the time left."""
+        deadline = _Deadline(ctx, self._clock)
+        cells = self._preferred(self._routes.home(author).cell)
+        last: DashcellError | None = None
+        for tried, cell in enumerate(cells):
+            left = deadline.left(len(cells) - tried)
+            try:
+                return self._ask(cell, left, ask)
+            except Throttled as error:
+                last = error
+            except (Unavailable, DeadlineExceeded) as error:
+                self._avoided[cell] = self._clock.monotonic_ms() + AVOID_MS
+                last = error
+        assert last is not None, "routes name at least one cell"
+        raise last
+
+    def _preferred(self, first: str) -> list[str]:
+        """All cells that are home to somebody: `first`, then by name; those avoided at the end."""
+        now_ms = self._clock.monotonic_ms()
+        return sorted(
+            self._routes.slices().cells(),
+            key=lambda cell: (self._avoided.get(cell, 0) > now_ms, cell != first, cell),
+        )
+
+    def _ask(self, cell: str, ctx: Context, ask: _Ask[_Answer]) -> _Answer:
+        try:
+            client = self._cells.dashboards(cell)
+        except NotFound as error:
+            raise Unavailable(f"cell {cell!r} is not known (yet): {error}") from error
+        with self._gates.passed(cell):
+            return ask(client, ctx)
+
+
+class _Deadline:
+    """What is left of a call's time."""
+
+    def __init__(self, ctx: Context, clock: Clock) -> None:
+        self._ctx = ctx
+        self._clock = clock
+        self._end_ms = clock.monotonic_ms() + ctx.deadline_ms
+
+    def left(self, shares: int = 1) -> Context:
+        """The context for the next of `shares` tries. Raises DeadlineExceeded when none is left."""
+        left_ms = self._end_ms - self._clock.monotonic_ms()
+        if left_ms <= 0:
+            raise DeadlineExceeded(f"no answer within {self._ctx.deadline_ms} ms")
+        return replace(self._ctx, deadline_ms=max(1, left_ms // shares))
+
+
+class _Gates:
+    """Counts the calls in flight per cell and refuses those above the bound."""
+
+    def __init__(self, bound: int) -> None:
+        self._bound = bound
+        self._lock = threading.Lock()
+        self._counts: dict[str, int] = {}
+
+    @contextmanager
+    def passed(self, cell: str) -> Iterator[None]:
+        with self._lock:
+            count = self._counts.get(cell, 0)
+            if count >= self._bound:
+                raise Throttled(
+                    f"{count} calls wait for cell {cell!r} already", _THROTTLED_RETRY_MS
+                )
+            self._counts[cell] = count + 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._counts[cell] -= 1
+
+    def in_flight(self) -> dict[str, int]:
+        with self._lock:
+            return dict(self._counts)
