@@ -1,0 +1,293 @@
+"""Reading the configuration: defaults, then a TOML file, then the environment, then overrides.
+
+The only module that reads the environment. Each value is checked where it stands, so that a wrong
+one is answered with the file or variable, the key, and what is allowed.
+"""
+
+import difflib
+import functools
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, get_args, get_type_hints
+
+import msgspec
+from msgspec.structs import FieldInfo
+
+from idgen.errors import BadRequest
+from ops.config_allowed import allowed, plain_type
+from ops.config_settings import CellServers, Config, Platform, Secret, Section
+
+FILE_NAME: Final = "dashcell.toml"
+PREFIX: Final = "DASHCELL_"
+
+_SHORT: Final = {"DASHCELL_DATA": "platform.data"}
+_NOT_SETTINGS: Final = frozenset(
+    {"DASHCELL_CONFIG", "DASHCELL_HIGGS_DIR", "DASHCELL_TEST_CONTAINERS"}
+)
+"""Variables of our prefix that name no setting: the file's place, and two that only tests read."""
+
+
+class BadConfig(BadRequest):
+    """A broken configuration. `field` is the key (`limits.connections`), `source` the file or the
+    variable that it stands in."""
+
+    def __init__(self, source: str, key: str, why: str) -> None:
+        super().__init__(key, why)
+        self.args = (f"{source}: {key}: {why}" if key else f"{source}: {why}",)
+        self.source = source
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: where it stands, its type with bounds, and what it means."""
+
+    section: str
+    key: str
+    info: FieldInfo
+
+    @property
+    def name(self) -> str:
+        """`section.key`."""
+        return f"{self.section}.{self.key}"
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that overrides it."""
+        return f"{PREFIX}{self.section}_{self.key}".upper()
+
+    @property
+    def meaning(self) -> str:
+        """Its description."""
+        return describe(self.info)
+
+    @property
+    def default(self) -> Any:
+        """Its default."""
+        return self.info.default if self.info.default is not msgspec.NODEFAULT else {}
+
+
+def describe(info: FieldInfo) -> str:
+    """A field's description, out of its annotations."""
+    found = [each.description for each in getattr(info.type, "__metadata__", ())]
+    return next((text for text in found if text), "")
+
+
+def sections() -> dict[str, type[Section]]:
+    """All sections by name, in the reference's order."""
+    return {name: kind for name, kind in get_type_hints(Config).items() if kind is not None}
+
+
+def settings() -> Iterator[Setting]:
+    """All settings, in the reference's order."""
+    for section, kind in sections().items():
+        for info in msgspec.structs.fields(kind):
+            yield Setting(section, info.name, info)
+
+
+@functools.cache
+def _settings_by_name() -> dict[str, Setting]:
+    return {setting.name: setting for setting in settings()}
+
+
+def load_config(
+    path: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Config:
+    """The configuration.
+
+    `path` names a file that has to exist; without it DASHCELL_CONFIG does, and without that
+    `dashcell.toml` in the platform's folder is read if there is one. `env` is the environment
+    (default: this process's). `overrides` are values by `section.key`, text or typed, which win
+    over everything else. Raises BadConfig.
+    """
+    env = os.environ if env is None else env
+    above: dict[str, Any] = {}
+    for variable, name in sorted(_variables(env).items()):
+        setting = _settings_by_name()[name]
+        above[name] = _value(setting, env[variable], variable, text=True)
+    for name, raw in (overrides or {}).items():
+        setting = _known(name, "the command line")
+        above[name] = _value(setting, raw, "the command line", text=isinstance(raw, str))
+    data = str(above.get("platform.data", Platform().data))
+    return _assemble({**_from_file(_file(path, env, data)), **above})
+
+
+def jar_cache(config: Config, env: Mapping[str, str] | None = None) -> Path:
+    """Where jars are kept between platforms: per user, not per platform."""
+    env = os.environ if env is None else env
+    if config.stack.jars:
+        return Path(config.stack.jars)
+    home = env.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "dashcell"
+
+
+def java_home(config: Config, env: Mapping[str, str] | None = None) -> str | None:
+    """The Java to prefer, if one is named."""
+    env = os.environ if env is None else env
+    return config.stack.java_home or env.get("JAVA_HOME") or None
+
+
+def shown(config: Config) -> dict[str, Any]:
+    """The configuration as JSON values, with its secrets hidden."""
+    plain: dict[str, Any] = msgspec.to_builtins(config, enc_hook=repr)
+    return plain
+
+
+def _file(path: Path | None, env: Mapping[str, str], data: str) -> Path | None:
+    if path is None and env.get("DASHCELL_CONFIG"):
+        path = Path(env["DASHCELL_CONFIG"])
+    if path is not None:
+        return path
+    beside = Path(data) / FILE_NAME
+    return beside if beside.is_file() else None
+
+
+def _from_file(path: Path | None) -> dict[str, Any]:
+    """The values of a file, by `section.key`."""
+    if path is None:
+        return {}
+    source = str(path)
+    try:
+        read = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise BadConfig(source, "", f"cannot be read: {error.strerror or error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadConfig(source, "", f"is no TOML: {error}") from None
+    values: dict[str, Any] = {}
+    for section, keys in read.items():
+        if section not in sections():
+            raise BadConfig(source, section, f"no such section{_nearest(section, sections())}")
+        if not isinstance(keys, dict):
+            raise BadConfig(source, section, f"is a section: write [{section}] and keys below it")
+        for key, raw in keys.items():
+            setting = _known(f"{section}.{key}", source)
+            values[setting.name] = _value(setting, raw, source, text=False)
+    return values
+
+
+def _variables(env: Mapping[str, str]) -> dict[str, str]:
+    """The variables that are set to override settings, and which; an unknown one of our prefix
+    is an error, because it would silently do nothing."""
+    by_variable = {setting.variable: setting.name for setting in settings()}
+    # The short form wins over the long one by coming later.
+    by_variable |= _SHORT
+    found: dict[str, str] = {}
+    for variable in env:
+        if not variable.startswith(PREFIX) or variable in _NOT_SETTINGS:
+            continue
+        if variable not in by_variable:
+            raise BadConfig(
+                "the environment", variable, f"no such setting{_nearest(variable, by_variable)}"
+            )
+        found[variable] = by_variable[variable]
+    return found
+
+
+def _known(name: str, source: str) -> Setting:
+    known = _settings_by_name()
+    if name in known:
+        return known[name]
+    raise BadConfig(source, name, f"no such setting{_nearest(name, known)}")
+
+
+def _nearest(word: str, words: Mapping[str, Any]) -> str:
+    near = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
+    return f"; is {near[0]} meant?" if near else f"; known: {', '.join(sorted(words))}"
+
+
+def _value(setting: Setting, raw: Any, source: str, *, text: bool) -> Any:
+    """The value of a setting; `text`: as text, which numbers and lists are read from."""
+    kind = setting.info.type
+    if text and not isinstance(raw, str):
+        raw = str(raw)
+    if text:
+        raw = _from_text(setting, raw, source)
+    _check_nested(setting, raw, source)
+    try:
+        return msgspec.convert(raw, kind, strict=not text, dec_hook=_secret)
+    except msgspec.ValidationError as error:
+        # A secret is not repeated, however wrong it is.
+        value = "the value" if _is_secret(setting) else repr(raw)
+        why = f"{value} is not allowed ({error}); allowed: {allowed(kind)}"
+        raise BadConfig(source, setting.name, why) from None
+
+
+def _from_text(setting: Setting, raw: str, source: str) -> Any:
+    kinds = [plain_type(setting.info.type)]
+    if kinds[0] not in (dict, tuple):
+        kinds = [plain_type(each) for each in get_args(kinds[0])] or kinds
+    if dict in kinds:
+        try:
+            return msgspec.json.decode(raw)
+        except msgspec.DecodeError as error:
+            raise BadConfig(source, setting.name, f"is no JSON object: {error}") from None
+    if tuple in kinds and not raw.strip().isdigit():
+        return [word.strip() for word in raw.split(",") if word.strip()]
+    return raw
+
+
+def _check_nested(setting: Setting, raw: Any, source: str) -> None:
+    """Unknown keys of structs within a value, which msgspec passes over, are errors too."""
+    if setting.name != "servers.cells" or not isinstance(raw, dict):
+        return
+    known = {info.name: info for info in msgspec.structs.fields(CellServers)}
+    for cell, keys in raw.items():
+        for key in keys if isinstance(keys, dict) else ():
+            if key not in known:
+                name = f"{setting.name}.{cell}.{key}"
+                raise BadConfig(source, name, f"no such setting{_nearest(key, known)}")
+
+
+def _is_secret(setting: Setting) -> bool:
+    return plain_type(setting.info.type) is Secret
+
+
+def _secret(kind: type, raw: Any) -> Any:
+    if kind is Secret and isinstance(raw, str):
+        return Secret(raw)
+    raise msgspec.ValidationError(f"Expected `str`, got `{type(raw).__name__}`")
+
+
+def _assemble(values: Mapping[str, Any]) -> Config:
+    made: dict[str, Section] = {}
+    for section, kind in sections().items():
+        prefix = f"{section}."
+        made[section] = kind(
+            **{
+                name.removeprefix(prefix): value
+                for name, value in values.items()
+                if name.startswith(prefix)
+            }
+        )
+    config = Config(**made)  # type: ignore[arg-type]
+    _check_together(config)
+    return config
+
+
+def _check_together(config: Config) -> None:
+    """What no single value shows."""
+    names = config.platform.cell_names
+    if len(set(names)) != len(names):
+        raise BadConfig("the configuration", "platform.cells", "names a cell twice")
+    for section in ("listen_tls", "kafka", "redis", "zookeeper"):
+        tls = getattr(config, section)
+        if bool(tls.cert) != bool(tls.key):
+            given, missing = ("cert", "key") if tls.cert else ("key", "cert")
+            raise BadConfig(
+                "the configuration", f"{section}.{missing}", f"is needed beside {section}.{given}"
+            )
+    if config.listen_tls.client_ca and not config.listen_tls.cert:
+        raise BadConfig(
+            "the configuration", "listen_tls.cert", "is needed beside listen_tls.client_ca"
+        )
+    for cell, servers in config.servers.cells.items():
+        if bool(servers.hbase_thrift1) != bool(servers.hbase_thrift2):
+            raise BadConfig(
+                "the configuration",
+                f"servers.cells.{cell}",
+                "name both gateways of an HBase, hbase_thrift1 and hbase_thrift2, or neither",
+            )

@@ -1,0 +1,324 @@
+"""Every setting there is: its section, type, bounds, default and meaning.
+
+docs/configuration.md is made from this; `ops.config` reads the values. Times and sizes carry
+their unit as the last part of their names.
+"""
+
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+WEEK_MS: Final = 7 * 24 * 3600 * 1000
+_NAMES: Final = "abcdefghijklmnopqrstuvwxyz"
+_ADDRESS: Final = r"^[^\s:]+:[0-9]{1,5}$|^\[[0-9a-fA-F:]+\]:[0-9]{1,5}$|^$"
+
+PARTITIONS_DEFAULT: Final = {"stack": 64, "embedded": 8}
+
+
+class Secret:
+    """A password: told to servers and to nobody else, so it does not print itself."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str = "") -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The password itself."""
+        return self._text
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __repr__(self) -> str:
+        return "***" if self._text else "''"
+
+    __str__ = __repr__
+
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+CellName = Annotated[str, Meta(pattern="^[a-z][a-z0-9-]{0,31}$")]
+Address = Annotated[str, Meta(pattern=_ADDRESS)]
+Positive = Annotated[int, Meta(ge=1)]
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all sections; a section's docstring is its paragraph in the reference."""
+
+
+class Platform(Section, frozen=True, kw_only=True):
+    """What the platform is and where it keeps its data."""
+
+    data: Annotated[
+        str,
+        Meta(description="The platform's folder; DASHCELL_DATA for short, or `--data`."),
+    ] = "dashcell-data"
+    profile: Annotated[
+        Literal["embedded", "stack"],
+        Meta(
+            description="`embedded`: all in one process over SQLite. `stack`: real ZooKeeper, "
+            "Kafka, HBase and Redis, and a process for each service."
+        ),
+    ] = "embedded"
+    cells: Annotated[
+        Annotated[int, Meta(ge=1, le=26)] | Annotated[tuple[CellName, ...], Meta(min_length=1)],
+        Meta(description="The cells: how many (they are named a, b, c and so on), or their names."),
+    ] = 1
+    partitions: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1024,
+            description="Partitions of the firehose, fixed for the platform's life; 0: 64 for the "
+            "stack profile, 8 for the embedded one.",
+        ),
+    ] = 0
+
+    @property
+    def cell_names(self) -> tuple[str, ...]:
+        """The cells' names."""
+        return tuple(_NAMES[: self.cells]) if isinstance(self.cells, int) else self.cells
+
+    @property
+    def partition_count(self) -> int:
+        """Partitions of the firehose, the profile's default filled in."""
+        return self.partitions or PARTITIONS_DEFAULT[self.profile]
+
+
+class Listen(Section, frozen=True, kw_only=True):
+    """Where services listen. Port 0 is one that is free; other commands find it in the platform's
+    folder. With several cells on one machine leave the cells' ports at 0."""
+
+    host: Annotated[str, Meta(description="The address that all services listen on.")] = "127.0.0.1"
+    router: Annotated[Port, Meta(description="The router's Thrift port.")] = 0
+    dashboard: Annotated[Port, Meta(description="A cell's dashboard's Thrift port.")] = 0
+    idgen: Annotated[Port, Meta(description="idgen's Thrift port.")] = 0
+    admin: Annotated[
+        Port, Meta(description="The admin HTTP port of a service run by `cellctl serve`.")
+    ] = 0
+    stack: Annotated[
+        dict[str, Port],
+        Meta(
+            description="Ports of servers that `cellctl up` starts, by child (`zookeeper`, "
+            "`kafka`, `hbase-a-thrift2`, `redis-a`), or child/purpose (`kafka/controller`)."
+        ),
+    ] = {}
+
+
+class ListenTls(Section, frozen=True, kw_only=True):
+    """TLS on every listener of every service. Without `cert` the listeners are plain."""
+
+    cert: Annotated[str, Meta(description="PEM file of the certificate and its chain.")] = ""
+    key: Annotated[str, Meta(description="PEM file of its private key.")] = ""
+    client_ca: Annotated[
+        str,
+        Meta(
+            description="PEM file of the authorities whose client certificates are accepted; if "
+            "set, a client has to have one."
+        ),
+    ] = ""
+
+
+class CellServers(Section, frozen=True, kw_only=True):
+    """The servers of one cell that run already."""
+
+    hbase_thrift1: Annotated[Address, Meta(description="HBase's Thrift 1 gateway.")] = ""
+    hbase_thrift2: Annotated[Address, Meta(description="HBase's Thrift 2 gateway.")] = ""
+    redis: Annotated[Address, Meta(description="Redis.")] = ""
+
+
+class Servers(Section, frozen=True, kw_only=True):
+    """Addresses (`host:port`) of servers that run already; `cellctl up` starts what is left out."""
+
+    zookeeper: Annotated[str, Meta(description="ZooKeeper's addresses, separated by commas.")] = ""
+    kafka: Annotated[str, Meta(description="Kafka's bootstrap addresses, separated by commas.")] = (
+        ""
+    )
+    kafka_replication: Annotated[
+        int,
+        Meta(ge=1, le=7, description="Replicas of each Kafka topic; 3 where there are 3 brokers."),
+    ] = 1
+    cells: Annotated[
+        dict[CellName, CellServers],
+        Meta(description="By cell: `[servers.cells.a]` with hbase_thrift1, hbase_thrift2, redis."),
+    ] = {}
+
+
+class Access(Section, frozen=True, kw_only=True):
+    """How to be let in by a server."""
+
+    user: Annotated[str, Meta(description="The user's name; empty: no authentication.")] = ""
+    password: Annotated[Secret, Meta(description="The user's password.")] = Secret()
+    tls: Annotated[bool, Meta(description="Whether to speak TLS.")] = False
+    ca: Annotated[
+        str, Meta(description="PEM file of the authorities to trust; empty: the system's.")
+    ] = ""
+    cert: Annotated[str, Meta(description="PEM file of our own certificate, if asked for.")] = ""
+    key: Annotated[str, Meta(description="PEM file of its private key.")] = ""
+    verify: Annotated[
+        bool, Meta(description="Whether the server's certificate and name are checked.")
+    ] = True
+
+
+class Kafka(Access, frozen=True, kw_only=True):
+    """How to be let in by Kafka."""
+
+    mechanism: Annotated[
+        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"],
+        Meta(description="The SASL mechanism, where there is a user."),
+    ] = "SCRAM-SHA-512"
+
+
+class Redis(Access, frozen=True, kw_only=True):
+    """How to be let in by Redis, the same for every cell."""
+
+
+class ZooKeeper(Access, frozen=True, kw_only=True):
+    """How to be let in by ZooKeeper, and where our nodes are."""
+
+    root: Annotated[
+        str, Meta(pattern="^(/[A-Za-z0-9._-]+)+$", description="The node above all of ours.")
+    ] = "/dashcell"
+    session_ms: Annotated[int, Meta(ge=1000, le=120_000, description="The session's time-out.")] = (
+        10_000
+    )
+
+
+class Limits(Section, frozen=True, kw_only=True):
+    """What one service takes at once from its clients."""
+
+    connections: Annotated[
+        int, Meta(ge=1, le=100_000, description="Connections; one more is closed at once.")
+    ] = 1024
+    in_flight: Annotated[
+        int,
+        Meta(ge=1, le=10_000, description="Calls worked on; one more is answered by Throttled."),
+    ] = 256
+    cell_in_flight: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=10_000,
+            description="Calls that a router has out to one cell, so that a slow cell is not felt "
+            "in others.",
+        ),
+    ] = 64
+    frame_bytes: Annotated[
+        int,
+        Meta(ge=4096, le=16_384_000, description="A request's frame."),
+    ] = 1024 * 1024
+    deadline_default_ms: Annotated[
+        int, Meta(ge=1, le=60_000, description="A call's deadline where the client names none.")
+    ] = 1000
+    idle_s: Annotated[
+        int, Meta(ge=1, le=86_400, description="A connection on which nothing comes is closed.")
+    ] = 600
+    drain_s: Annotated[
+        int, Meta(ge=0, le=600, description="For calls in flight to finish when told to stop.")
+    ] = 10
+
+
+class Ingest(Section, frozen=True, kw_only=True):
+    """How a cell takes in the firehose."""
+
+    batch_events: Annotated[
+        int, Meta(ge=1, le=100_000, description="Events applied together at most.")
+    ] = 2000
+    chunk_rows: Annotated[
+        int,
+        Meta(
+            ge=100,
+            le=1_000_000,
+            description="Rows of an event with very many readers that are written between other "
+            "events.",
+        ),
+    ] = 20_000
+    followers_max: Annotated[
+        int,
+        Meta(
+            ge=1000,
+            description="Edges of follower sets kept in memory, 16 bytes each; the least recently "
+            "used go first.",
+        ),
+    ] = 20_000_000
+    backfill: Annotated[
+        int,
+        Meta(
+            ge=0, le=1000, description="Newest posts a follow brings along if it names no number."
+        ),
+    ] = 100
+
+
+class Cache(Section, frozen=True, kw_only=True):
+    """The cache of posts, in process or in Redis. It changes no answer."""
+
+    entries: Annotated[
+        int, Meta(ge=0, description="Posts kept in process by the embedded profile.")
+    ] = 100_000
+    expiry_s: Annotated[int, Meta(ge=1, description="How long a post stays.")] = 86_400
+    timeout_ms: Annotated[
+        int, Meta(ge=1, le=10_000, description="Longer than this nobody waits for Redis.")
+    ] = 100
+
+
+class Firehose(Section, frozen=True, kw_only=True):
+    """The log of all events."""
+
+    retention_ms: Annotated[
+        int, Meta(ge=60_000, description="How long events are kept, by when they were appended.")
+    ] = WEEK_MS
+
+
+class Logs(Section, frozen=True, kw_only=True):
+    """What services say on stderr, one JSON object a line."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="The least that is said.")
+    ] = "info"
+
+
+class Stack(Section, frozen=True, kw_only=True):
+    """Memory of the servers that `cellctl up` starts, and where their programs are kept."""
+
+    zookeeper_mb: Annotated[int, Meta(ge=32, description="ZooKeeper's heap.")] = 128
+    kafka_mb: Annotated[int, Meta(ge=128, description="Kafka's heap.")] = 512
+    hbase_master_mb: Annotated[int, Meta(ge=128, description="The heap of an HBase master.")] = 256
+    hbase_region_server_mb: Annotated[
+        int, Meta(ge=256, description="The heap of an HBase region server.")
+    ] = 1024
+    hbase_gateway_mb: Annotated[
+        int, Meta(ge=64, description="The heap of each HBase Thrift gateway.")
+    ] = 512
+    redis_mb: Annotated[int, Meta(ge=16, description="What Redis may keep.")] = 128
+    jars: Annotated[
+        str,
+        Meta(description="The cache of jars; empty: `dashcell` in XDG_CACHE_HOME or ~/.cache."),
+    ] = ""
+    java_home: Annotated[
+        str, Meta(description="A Java of 17 to 23; empty: JAVA_HOME, or what PATH has.")
+    ] = ""
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings."""
+
+    platform: Platform = Platform()
+    listen: Listen = Listen()
+    listen_tls: ListenTls = ListenTls()
+    servers: Servers = Servers()
+    kafka: Kafka = Kafka()
+    redis: Redis = Redis()
+    zookeeper: ZooKeeper = ZooKeeper()
+    limits: Limits = Limits()
+    ingest: Ingest = Ingest()
+    cache: Cache = Cache()
+    firehose: Firehose = Firehose()
+    log: Logs = Logs()
+    stack: Stack = Stack()
