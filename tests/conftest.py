@@ -3,13 +3,17 @@
 import os
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from ops.stack.errors import JarsUnavailable, JavaMissing, JavaUnsuitable, MavenMissing
-from ops.stack.errors import RedisMissing
+from ops.stack.errors import (
+    JarsUnavailable,
+    JavaMissing,
+    JavaUnsuitable,
+    MavenMissing,
+    RedisMissing,
+)
 from ops.stack.servers import CellAddresses, Planner, Programs, find_programs
 from ops.stack.supervisor import Supervisor
 from ops.stack.watched import Happening

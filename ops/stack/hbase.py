@@ -6,13 +6,13 @@ ZooKeeper shared by all cells and a znode parent per cell. Files and write-ahead
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from ops.stack import java as jvm
 from ops.stack import probes
-from ops.stack.child import ChildSpec, Probe
+from ops.stack.child import ChildSpec
 from ops.stack.configuration import hadoop_xml, write_file
 from ops.stack.jars import class_path
 from ops.stack.ports import LOOPBACK
@@ -56,8 +56,13 @@ class HBaseSettings:
     region_server_port: int
     thrift1_port: int
     thrift2_port: int
-    heaps: HBaseHeaps = HBaseHeaps()
+    heaps: HBaseHeaps = field(default_factory=HBaseHeaps)
     gateway_threads_max: int = 128
+
+    def port(self, role: str) -> int:
+        """The port of one of ROLES."""
+        ports = (self.master_port, self.region_server_port, self.thrift1_port, self.thrift2_port)
+        return dict(zip(ROLES, ports, strict=True))[role]
 
 
 def name(cell: str, role: str) -> str:
@@ -149,26 +154,22 @@ def _gateways(settings: HBaseSettings) -> dict[str, str]:
     }
 
 
-def logging() -> str:
-    """The text of log4j.properties: warnings to the child's own output."""
-    return "\n".join(
-        (
-            "log4j.rootLogger=WARN, out",
-            "log4j.appender.out=org.apache.log4j.ConsoleAppender",
-            "log4j.appender.out.layout=org.apache.log4j.PatternLayout",
-            "log4j.appender.out.layout.ConversionPattern=%d{ISO8601} %-5p %c{1}: %m%n",
-            # Said at every start, about a library that is not needed.
-            "log4j.logger.org.apache.hadoop.util.NativeCodeLoader=ERROR",
-            "log4j.logger.org.apache.hadoop.metrics2=ERROR",
-            "",
-        )
-    )
+LOGGING = """\
+# Warnings to the child's own output, which the supervisor keeps.
+log4j.rootLogger=WARN, out
+log4j.appender.out=org.apache.log4j.ConsoleAppender
+log4j.appender.out.layout=org.apache.log4j.PatternLayout
+log4j.appender.out.layout.ConversionPattern=%d{ISO8601} %-5p %c{1}: %m%n
+# Said at every start, about a library that is not needed.
+log4j.logger.org.apache.hadoop.util.NativeCodeLoader=ERROR
+log4j.logger.org.apache.hadoop.metrics2=ERROR
+"""
 
 
 def write_configuration(folder: Path, settings: HBaseSettings) -> None:
     """Write the cell's conf folder; raises DiskFull."""
     write_file(folder / "conf" / "hbase-site.xml", hadoop_xml(site(folder, settings)))
-    write_file(folder / "conf" / "log4j.properties", logging())
+    write_file(folder / "conf" / "log4j.properties", LOGGING)
 
 
 def children(
@@ -176,6 +177,7 @@ def children(
     settings: HBaseSettings,
     java: jvm.Java,
     jars: Path,
+    *,
     needs: tuple[str, ...] = (),
 ) -> list[ChildSpec]:
     """The four children of a cell's HBase in ``folder``; ``needs`` is ZooKeeper's name if ours.
@@ -183,121 +185,72 @@ def children(
     They start together and find each other through ZooKeeper. The Thrift 2 gateway's readiness
     is the cell's: its question is answered by the initialised master only.
     """
-    heaps = settings.heaps
-    gateway = partial(_gateway, folder, settings, java, jars, needs)
-    return [
-        _child(
-            folder,
-            settings,
-            "master",
-            settings.master_port,
-            needs,
-            argv=_command(
-                java, jars, folder, heaps.master_mb, MASTER, ("start",), flags=_QUICK_START
-            ),
-            ready=partial(probes.listening, LOOPBACK, settings.master_port),
+    heaps, listening = settings.heaps, probes.listening
+    gateway = ("-b", LOOPBACK, "--infoport", "-1", "-p")
+    rows = (
+        _Row("master", MASTER, heaps.master_mb, _QUICK_START, listening),
+        _Row(
+            "regionserver", REGION_SERVER, heaps.region_server_mb, _SHORT_PAUSES, probes.listening
         ),
-        _child(
-            folder,
-            settings,
-            "regionserver",
-            settings.region_server_port,
-            needs,
-            argv=_command(
-                java,
-                jars,
-                folder,
-                heaps.region_server_mb,
-                REGION_SERVER,
-                ("start",),
-                flags=("-XX:+UseG1GC", "-XX:MaxGCPauseMillis=50"),
-            ),
-            ready=partial(probes.listening, LOOPBACK, settings.region_server_port),
-        ),
-        gateway("thrift1", THRIFT1, settings.thrift1_port, probes.hbase_thrift1),
-        gateway("thrift2", THRIFT2, settings.thrift2_port, probes.hbase_thrift2),
-    ]
+        _Row("thrift1", THRIFT1, heaps.gateway_mb, _THROUGHPUT, probes.hbase_thrift1, gateway),
+        _Row("thrift2", THRIFT2, heaps.gateway_mb, _THROUGHPUT, probes.hbase_thrift2, gateway),
+    )
+    return [_child(row, folder, settings, jvm_of=(java, jars), needs=needs) for row in rows]
 
 
 _QUICK_START = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+_SHORT_PAUSES = ("-XX:+UseG1GC", "-XX:MaxGCPauseMillis=50")
+_THROUGHPUT = ("-XX:+UseParallelGC",)
 
 
-def _gateway(
-    folder: Path,
-    settings: HBaseSettings,
-    java: jvm.Java,
-    jars: Path,
-    needs: tuple[str, ...],
-    role: str,
-    main: str,
-    port: int,
-    probe: Callable[[str, int], None],
-) -> ChildSpec:
-    arguments = ("-b", LOOPBACK, "-p", str(port), "--infoport", "-1", "start")
-    return _child(
-        folder,
-        settings,
-        role,
-        port,
-        needs,
-        argv=_command(
-            java,
-            jars,
-            folder,
-            settings.heaps.gateway_mb,
-            main,
-            arguments,
-            flags=("-XX:+UseParallelGC",),
-        ),
-        ready=partial(probe, LOOPBACK, port),
-    )
+@dataclass(frozen=True)
+class _Row:
+    """What differs from one of the four processes to the next.
+
+    ``port_option`` are arguments that end in the option that takes the port.
+    """
+
+    role: str
+    main: str
+    heap_mb: int
+    flags: tuple[str, ...]
+    probe: Callable[[str, int], None]
+    port_option: tuple[str, ...] = ()
 
 
 def _child(
+    row: _Row,
     folder: Path,
     settings: HBaseSettings,
-    role: str,
-    port: int,
+    *,
+    jvm_of: tuple[jvm.Java, Path],
     needs: tuple[str, ...],
-    *,
-    argv: tuple[str, ...],
-    ready: Probe,
 ) -> ChildSpec:
-    return ChildSpec(
-        name=name(settings.cell, role),
-        argv=argv,
-        folder=folder,
-        log=folder / f"{role}.log",
-        ready=ready,
-        needs=needs,
-        prepare=partial(write_configuration, folder, settings),
-        ports={role: port},
-        ready_timeout_s=90.0,
-        stop_timeout_s=20.0,
-    )
-
-
-def _command(
-    java: jvm.Java,
-    jars: Path,
-    folder: Path,
-    heap_mb: int,
-    main: str,
-    arguments: tuple[str, ...],
-    *,
-    flags: tuple[str, ...],
-) -> tuple[str, ...]:
+    java, jars = jvm_of
+    port = settings.port(row.role)
     opens = tuple(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in OPENED)
-    return jvm.command(
+    argv = jvm.command(
         java,
-        heap_mb=heap_mb,
+        heap_mb=row.heap_mb,
         flags=(
-            *flags,
+            *row.flags,
             *opens,
             "--add-exports=java.base/jdk.internal.misc=ALL-UNNAMED",
             "-Dorg.apache.hbase.thirdparty.io.netty.tryReflectionSetAccessible=true",
         ),
         class_path=f"{folder / 'conf'}:{class_path(jars)}",
-        main=main,
-        arguments=arguments,
+        main=row.main,
+        arguments=(*row.port_option, *((str(port),) if row.port_option else ()), "start"),
+    )
+    return ChildSpec(
+        name=name(settings.cell, row.role),
+        argv=argv,
+        folder=folder,
+        log=folder / f"{row.role}.log",
+        ready=partial(row.probe, LOOPBACK, port),
+        needs=needs,
+        prepare=partial(write_configuration, folder, settings),
+        ports={row.role: port},
+        ready_timeout_s=90.0,
+        stop_timeout_s=20.0,
     )

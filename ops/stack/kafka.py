@@ -1,4 +1,4 @@
-"""Kafka's configuration, command lines and child: one node, broker and controller in one (KRaft)."""
+"""Kafka's configuration, command lines and child: one KRaft node."""
 
 import subprocess
 from dataclasses import dataclass

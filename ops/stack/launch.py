@@ -21,7 +21,10 @@ def main(arguments: list[str]) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
     if os.getppid() != supervisor:
         sys.exit("the supervisor is gone already")
-    os.execvp(program[0], program)
+    try:
+        os.execvp(program[0], program)  # noqa: S606 - becoming the program is the purpose
+    except OSError as error:
+        sys.exit(f"{program[0]} cannot be run: {error.strerror}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +21,24 @@ LAUNCH = Path(__file__).with_name("launch.py")
 LOG_BYTES_MAX = 16 << 20
 """A log larger than this is moved to ``.1`` when its child starts again."""
 
-_starter_lock = threading.Lock()
-_starter: ThreadPoolExecutor | None = None
-_starter_pid = 0
+
+class _Starter:
+    """The one thread that starts children; a forked copy of this process gets its own."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._threads: dict[int, ThreadPoolExecutor] = {}
+
+    def run(self, start: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+        """What ``start`` returns or raises, called in that thread."""
+        with self._lock:
+            thread = self._threads.setdefault(
+                os.getpid(), ThreadPoolExecutor(max_workers=1, thread_name_prefix="child-starter")
+            )
+        return thread.submit(start).result()
+
+
+_starter = _Starter()
 
 
 @dataclass(frozen=True)
@@ -37,9 +52,10 @@ class ProcessId:
 class ChildProcess:
     """A running child in its own session, writing to its own log file."""
 
-    def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(self, name: str, process: subprocess.Popen[bytes], log: Path, since: int) -> None:
         self.name = name
         self.log = log
+        self._log_since = since
         self._process = process
         self._group_lock = threading.Lock()
         self._group_ended = False
@@ -77,6 +93,10 @@ class ChildProcess:
         self.end_group()
         return status
 
+    def last_words(self, lines: int = 15) -> str:
+        """The last lines that this process, and not one before it, wrote to its log."""
+        return tail(self.log, lines, since=self._log_since)
+
     def end_group(self) -> None:
         """KILL what an ended child has left in its session; once, for its id may come again."""
         with self._group_lock:
@@ -103,12 +123,13 @@ def start_process(
         log.parent.mkdir(parents=True, exist_ok=True)
         if log.exists() and log.stat().st_size > LOG_BYTES_MAX:
             log.replace(log.with_name(log.name + ".1"))
+        since = log.stat().st_size if log.exists() else 0
     command = [sys.executable, "-I", "-S", str(LAUNCH), str(os.getpid()), *argv]
     try:
-        process = _the_starter().submit(_spawn, command, folder, log, env).result()
+        process = _starter.run(lambda: _spawn(command, folder, log, env))
     except OSError as error:
         raise ChildFailed(f"{name} cannot be started: {error}") from error
-    return ChildProcess(name, process, log)
+    return ChildProcess(name, process, log, since)
 
 
 def _spawn(
@@ -124,16 +145,6 @@ def _spawn(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-
-
-def _the_starter() -> ThreadPoolExecutor:
-    """The one thread that starts children; a forked copy of this process gets its own."""
-    global _starter, _starter_pid
-    with _starter_lock:
-        if _starter is None or _starter_pid != os.getpid():
-            _starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="child-starter")
-            _starter_pid = os.getpid()
-        return _starter
 
 
 def start_time(pid: int) -> int | None:
@@ -155,12 +166,12 @@ def is_running(identity: ProcessId) -> bool:
     return start_time(identity.pid) == identity.started
 
 
-def tail(log: Path, lines: int = 15, bytes_max: int = 64 << 10) -> str:
-    """The last lines of a log; empty when there is none."""
+def tail(log: Path, lines: int = 15, *, since: int = 0, bytes_max: int = 64 << 10) -> str:
+    """The last lines of a log, none from before the byte ``since``; empty when there is none."""
     try:
         with log.open("rb") as file:
             file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - bytes_max))
+            file.seek(max(since, file.tell() - bytes_max))
             text = file.read().decode(errors="replace")
     except FileNotFoundError:
         return ""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ops.stack import hbase, kafka, redis, zookeeper
 from ops.stack.child import ChildSpec
+from ops.stack.disk import require_free_space
 from ops.stack.hbase import HBaseHeaps
 from ops.stack.jars import JarSets, Progress, ensure_jars
 from ops.stack.java import Java, find_java
@@ -72,7 +73,7 @@ class Memory:
 
     zookeeper_mb: int = 128
     kafka_mb: int = 512
-    hbase: HBaseHeaps = HBaseHeaps()
+    hbase: HBaseHeaps = field(default_factory=HBaseHeaps)
     redis_mb: int = 128
 
 
@@ -94,7 +95,11 @@ class Planner:
         overrides: Overrides | None = None,
         memory: Memory | None = None,
     ) -> None:
-        """``folder`` is the platform's; every server gets a folder of its own below it."""
+        """``folder`` is the platform's; every server gets a folder of its own below it.
+
+        Raises DiskFull when less than 1 GiB is free there.
+        """
+        require_free_space(folder)
         self._folder = folder.absolute() / "servers"
         self._programs = programs
         self._overrides = overrides or Overrides()
@@ -142,8 +147,10 @@ class Planner:
         return [self._holding(spec)], _local(settings.port)
 
     def plan_cell(self, cell: str, zookeeper_address: str) -> tuple[list[ChildSpec], CellAddresses]:
-        """A cell's children that are ours, and its addresses; also for a cell that is added
-        to a running platform."""
+        """A cell's children that are ours, and its addresses.
+
+        Also for a cell that is added to a running platform.
+        """
         overrides = self._overrides.cells.get(cell, CellOverrides())
         caches: list[ChildSpec] = []
         cache = overrides.redis
@@ -167,7 +174,7 @@ class Planner:
             settings,
             self._programs.java,
             self._programs.jars.hbase,
-            () if self._overrides.zookeeper else (zookeeper.NAME,),
+            needs=() if self._overrides.zookeeper else (zookeeper.NAME,),
         )
         addresses = CellAddresses(
             _local(settings.thrift1_port), _local(settings.thrift2_port), cache, parent

@@ -4,15 +4,19 @@ Every child has one thread of its own that starts it, asks its probe, waits for 
 it again; so one slow child holds up nobody but those that need it.
 """
 
+import signal
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Self
 
 from ops.stack.child import ChildSpec
 from ops.stack.errors import ChildFailed, StackError
 from ops.stack.process import tail
 from ops.stack.state import FolderLock, RecordedChild, clear_state, write_state
 from ops.stack.watched import Happening, RestartPolicy, Watched
+
+KILL_TIMEOUT_S = 10.0
 
 Report = Callable[[Happening], None]
 
@@ -24,7 +28,8 @@ def silent(happening: Happening) -> None:
 class Supervisor:
     """Owns a set of children in one platform folder; safe to call from any thread.
 
-    ``report`` is called, from the children's threads, with everything that happens to one.
+    ``report`` is called with everything that happens to a child: from the children's threads, one
+    call at a time. It must not call ``stop``, which waits for these threads.
     """
 
     def __init__(
@@ -36,6 +41,7 @@ class Supervisor:
         self._policy = policy or RestartPolicy()
         self._lock = threading.Lock()
         self._writing = threading.Lock()
+        self._reporting = threading.Lock()
         self._changed = threading.Condition()
         self._children: dict[str, Watched] = {}
         self._stopping = False
@@ -113,16 +119,25 @@ class Supervisor:
     def kill(self, name: str, signal_number: int) -> None:
         """Send a signal to the child; what follows (its restart) is as for any other death.
 
+        KILL returns when the process is gone, so that ``wait_ready`` waits for its next life.
         Raises ChildFailed when it is not running at this moment.
         """
         process = self._named(name).process
         if process is None or process.status() is not None:
             raise ChildFailed(f"{name} is not running")
         process.send(signal_number)
+        if signal_number == signal.SIGKILL:
+            process.wait(KILL_TIMEOUT_S)
 
     def restart(self, name: str) -> None:
-        """Stop the child in its own way and start it again; not counted as a death."""
-        self._named(name).ask_restart()
+        """Stop the child in its own way and start it again; not counted as a death.
+
+        Raises the reason for which it was given up, if it was.
+        """
+        child = self._named(name)
+        if child.failure:
+            raise child.failure
+        child.ask_restart()
 
     def stop_child(self, name: str) -> None:
         """Stop one child for good and forget it."""
@@ -144,8 +159,10 @@ class Supervisor:
                     raise child.failure
 
     def stop(self) -> None:
-        """Stop every child, those first that nothing depends on; idempotent, bounded by their
-        own stop time-outs."""
+        """Stop every child, those first that nothing depends on.
+
+        Idempotent, and bounded by the children's own stop time-outs.
+        """
         with self._lock:
             already, self._stopping = self._stopping, True
         for wave in _stop_order(self._snapshot()):
@@ -157,7 +174,7 @@ class Supervisor:
             clear_state(self.folder)
             self._folder_lock.release()
 
-    def __enter__(self) -> "Supervisor":
+    def __enter__(self) -> Self:
         """The supervisor itself; leaving the block stops everything."""
         return self
 
@@ -170,10 +187,12 @@ class Supervisor:
                 self._write_state()
             except StackError as error:
                 # A full disk must not end the thread that watches the child.
-                self._report(Happening(happening.name, "warning", str(error)))
+                with self._reporting:
+                    self._report(Happening(happening.name, "warning", str(error)))
         with self._changed:
             self._changed.notify_all()
-        self._report(happening)
+        with self._reporting:
+            self._report(happening)
 
     def _write_state(self) -> None:
         with self._writing:

@@ -1,5 +1,6 @@
 """One supervised child over all its lives: start, readiness, death, back-off, giving up."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -8,10 +9,11 @@ from typing import Literal
 
 from ops.stack.child import ChildSpec, NotReady
 from ops.stack.errors import ChildFailed, StackError
-from ops.stack.process import ChildProcess, start_process, tail
+from ops.stack.process import ChildProcess, start_process
 
 PROBE_EVERY_S = 0.1
 NEED_EVERY_S = 0.05
+NEED_AGAIN_EVERY_S = 0.5
 
 Kind = Literal["starting", "started", "ready", "died", "gave up", "stopped", "warning"]
 
@@ -30,11 +32,14 @@ class RestartPolicy:
     """How dead children are started again.
 
     The first time at once, then after pauses that double from ``pause_s`` to ``pause_s_max``.
-    After ``deaths_max`` deaths in a row it is given up; a life that stayed ready for ``steady_s``
-    ends the row.
+    A child that was never ready is given up after ``first_deaths_max`` deaths: something is wrong
+    with its set-up. One that was is given much longer, because a fault of others may end. A life
+    that stayed ready for ``steady_s`` ends the row, and deaths while a need does not answer are
+    not counted.
     """
 
-    deaths_max: int = 6
+    first_deaths_max: int = 4
+    deaths_max: int = 40
     pause_s: float = 0.5
     pause_s_max: float = 10.0
     steady_s: float = 10.0
@@ -44,6 +49,16 @@ class RestartPolicy:
         if deaths <= 1:
             return 0.0
         return float(min(self.pause_s * 2 ** (deaths - 2), self.pause_s_max))
+
+
+@dataclass(frozen=True)
+class _Life:
+    """One life of a child, ended: for how long it was ready (below 0: never), and how it ended."""
+
+    ready_s: float
+    status: int
+    was_late: bool
+    last_words: str
 
 
 class Watched:
@@ -73,8 +88,13 @@ class Watched:
 
     @property
     def is_ready(self) -> bool:
-        """Ready in its present life."""
-        return self._ready.is_set()
+        """Ready in its present life, which lasts."""
+        process = self.process
+        return self._ready.is_set() and process is not None and process.status() is None
+
+    def wait_first_ready(self, timeout_s: float) -> bool:
+        """Whether it has been ready in any life by the end of ``timeout_s``."""
+        return self._first_ready.wait(timeout_s)
 
     def begin(self) -> None:
         """Start the watching thread; once."""
@@ -112,23 +132,27 @@ class Watched:
         deaths = 0
         while not self._stop.is_set():
             self._restart_asked.clear()
-            ready_since, status, late = self._one_life()
+            life = self._one_life()
             if self._stop.is_set():
                 return
             if self._restart_asked.is_set():
                 continue
-            steady = ready_since is not None and (
-                time.monotonic() - ready_since >= self._policy.steady_s
-            )
-            deaths = 1 if steady else deaths + 1
-            reason = self._death(status, late)
-            if deaths >= self._policy.deaths_max:
+            deaths = 1 if life.ready_s >= self._policy.steady_s else deaths + 1
+            reason = self._death(life)
+            missing = self._unanswered_need()
+            if missing:
+                deaths = 0
+                self._say("died", f"{reason}\nit is started again when {missing}")
+                self._wait_for_answers()
+                continue
+            ever = self._first_ready.is_set()
+            if deaths >= (self._policy.deaths_max if ever else self._policy.first_deaths_max):
                 raise ChildFailed(f"{reason}\n{self.spec.name} died {deaths} times: given up")
             self._say("died", reason)
             self._stop.wait(self._policy.pause(deaths))
 
-    def _one_life(self) -> tuple[float | None, int, bool]:
-        """From start to end: when it became ready, its exit status, and whether it was too late."""
+    def _one_life(self) -> _Life:
+        """Start it, wait until it is ready, and then until it ends."""
         spec = self.spec
         self._say("starting")
         if spec.prepare is not None:
@@ -144,24 +168,43 @@ class Watched:
         self._say("started", f"pid {process.pid}")
         begun = time.monotonic()
         late = False
-        ready_since = None
+        ready_at = math.inf
         if self._wait_for_probe(process):
-            ready_since = time.monotonic()
+            ready_at = time.monotonic()
             self._ready.set()
             self._first_ready.set()
-            self._say("ready", f"{ready_since - begun:.1f} s")
+            self._say("ready", f"{ready_at - begun:.1f} s")
         elif process.status() is None and not self._stop.is_set():
             late = True
             process.stop(spec.stop_timeout_s)
         status = process.wait()
         self._ready.clear()
         process.end_group()
-        return ready_since, -1 if status is None else status, late
+        return _Life(
+            ready_s=time.monotonic() - ready_at,
+            status=-1 if status is None else status,
+            was_late=late,
+            last_words=process.last_words(),
+        )
+
+    def _unanswered_need(self) -> str:
+        """Which need does not answer now, and why; empty when all do."""
+        for need in self._needs:
+            try:
+                need.spec.ready()
+            except (NotReady, OSError) as reason:
+                return f"{need.spec.name} answers again ({reason})"
+        return ""
+
+    def _wait_for_answers(self) -> None:
+        while self._unanswered_need() and not self._stop.wait(NEED_AGAIN_EVERY_S):
+            if any(need.failure for need in self._needs):
+                return
 
     def _wait_for_needs(self) -> bool:
         """Whether all needs became ready before a stop; raises ChildFailed if one was given up."""
         for need in self._needs:
-            while not need._first_ready.wait(NEED_EVERY_S):
+            while not need.wait_first_ready(NEED_EVERY_S):
                 if self._stop.is_set():
                     return False
                 if need.failure is not None:
@@ -187,16 +230,18 @@ class Watched:
             process.wait(PROBE_EVERY_S)
         return False
 
-    def _death(self, status: int, late: bool) -> str:
-        if late:
+    def _death(self, life: _Life) -> str:
+        if life.was_late:
             what = f"was not ready within {self.spec.ready_timeout_s:.0f} s"
             what += f" ({self.not_ready_because})" if self.not_ready_because else ""
-        elif status < 0:
-            what = f"was ended by signal {-status}"
+        elif life.status < 0:
+            what = f"was ended by signal {-life.status}"
         else:
-            what = f"ended with status {status}"
-        last = tail(self.spec.log)
-        return f"{self.spec.name} {what}; the last lines of {self.spec.log}:\n{last}"
+            what = f"ended with status {life.status}"
+        where = f"the last lines of {self.spec.log}:\n{life.last_words}"
+        if not life.last_words:
+            where = f"{self.spec.log} says nothing about it"
+        return f"{self.spec.name} {what}; {where}"
 
     def _give_up(self, error: StackError) -> None:
         self.failure = error
