@@ -53,13 +53,15 @@ def kafka_error(what: str, error: KafkaError) -> DashcellError:
     """Kafka's error as one of ours: what a client can do about it decides, not where it arose."""
     code = error.code()
     text = f"{what}: Kafka says {error.name()} ({error.str()})"
+    ours: DashcellError = Unavailable(text)
     if code in _DENIED:
-        return PermissionDenied(f"{text}; grant it with kafka-acls")
-    if code in _UNKNOWN_WHO:
-        return Unauthenticated(f"{text}; check the sasl.* settings")
-    if code in _NO_TOPIC:
-        return NotFound(f"{text}; it is made when the log is opened")
-    return Unavailable(text)
+        ours = PermissionDenied(f"{text}; grant it with kafka-acls")
+    elif code in _UNKNOWN_WHO:
+        ours = Unauthenticated(f"{text}; check the sasl.* settings")
+    elif code in _NO_TOPIC:
+        ours = NotFound(f"{text}; it is made when the log is opened")
+    ours.__cause__ = KafkaException(error)
+    return ours
 
 
 def gap(topic: str, partition: int, offset: int, start: int) -> CursorTooOld:
