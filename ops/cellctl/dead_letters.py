@@ -1,0 +1,138 @@
+"""`cellctl dead-letters`: events that a cell could not apply."""
+
+from collections.abc import Sequence
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from ops.cellctl.outcome import Ended, Exit
+from ops.cellctl.seat import Seat, at_platform
+from ops.cellctl.terminal import console, harmless, when
+from ops.platform_port import DeadLetter
+
+LIST_MAX = 10_000
+
+
+@click.group("dead-letters")
+def command() -> None:
+    """List, retry or discard events that a cell could not apply.
+
+    Retrying is safe at any time: an event is applied at its original version.
+    """
+
+
+@command.command("list")
+@click.argument("cell")
+@click.option("--limit", type=click.IntRange(1, LIST_MAX), default=100, show_default=True)
+@at_platform
+def list_letters(seat: Seat, cell: str, limit: int) -> None:
+    """List a cell's dead letters, oldest first.
+
+    \b
+    Examples:
+      cellctl dead-letters list a
+    """
+    letters = seat.platform.dead_letters(cell).list(limit)
+    seat.answer(letters, lambda: _draw(letters))
+
+
+@command.command("show")
+@click.argument("cell")
+@click.argument("letter")
+@at_platform
+def show_letter(seat: Seat, cell: str, letter: str) -> None:
+    """Show one dead letter, with what of its event can be read.
+
+    \b
+    Examples:
+      cellctl dead-letters show a 0-17
+    """
+    letters = seat.platform.dead_letters(cell).list(LIST_MAX)
+    found = next((each for each in letters if each.id == letter), None)
+    if found is None:
+        raise Ended(
+            Exit.NOT_FOUND,
+            f"cell {cell} has no dead letter {letter}: `cellctl dead-letters list {cell}` has "
+            "those that there are",
+        )
+    lines = _whole(found)
+    seat.answer(found, lambda: click.echo("\n".join(lines)))
+
+
+@command.command("retry")
+@click.argument("cell")
+@click.argument("letters", nargs=-1, required=True)
+@click.option("--execute", is_flag=True, help="Do it; without, the plan is printed.")
+@at_platform
+def retry(seat: Seat, cell: str, letters: tuple[str, ...], execute: bool) -> None:
+    """Apply dead letters again, at their original versions.
+
+    \b
+    Examples:
+      cellctl dead-letters retry a 0-17
+      cellctl dead-letters retry a 0-17 --execute
+    """
+    if not execute:
+        _plan(seat, "apply again", cell, letters)
+        return
+    count = seat.platform.dead_letters(cell).retry(letters)
+    _done(seat, "retried", count, letters)
+
+
+@command.command("discard")
+@click.argument("cell")
+@click.argument("letters", nargs=-1, required=True)
+@click.option("--execute", is_flag=True, help="Do it; without, the plan is printed.")
+@at_platform
+def discard(seat: Seat, cell: str, letters: tuple[str, ...], execute: bool) -> None:
+    """Give dead letters up for good.
+
+    \b
+    Examples:
+      cellctl dead-letters discard a 0-17 --execute
+    """
+    if not execute:
+        _plan(seat, "give up for good", cell, letters)
+        return
+    count = seat.platform.dead_letters(cell).discard(letters)
+    _done(seat, "discarded", count, letters)
+
+
+def _plan(seat: Seat, what: str, cell: str, letters: Sequence[str]) -> None:
+    document = {"plan": what, "cell": cell, "letters": list(letters), "executed": False}
+    text = f"would {what} in cell {cell}: {', '.join(letters)}; do it with --execute"
+    seat.answer(document, lambda: click.echo(text))
+
+
+def _done(seat: Seat, what: str, count: int, letters: Sequence[str]) -> None:
+    document = {what: count, "of": len(letters), "executed": True}
+    seat.answer(document, lambda: click.echo(f"{what} {count} of {len(letters)}"))
+    if count < len(letters):
+        raise Ended(Exit.PARTIAL, f"{len(letters) - count} were not {what}: list what is left")
+
+
+def _draw(letters: Sequence[DeadLetter]) -> None:
+    if not letters:
+        click.echo("no dead letters")
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("id", "partition", "offset", "since", "reason"):
+        table.add_column(column)
+    for each in letters:
+        table.add_row(
+            each.id,
+            str(each.partition),
+            str(each.offset),
+            when(each.at_ms),
+            Text(harmless(each.reason)),
+        )
+    console().print(table)
+
+
+def _whole(letter: DeadLetter) -> list[str]:
+    return [
+        f"{letter.id}: partition {letter.partition}, offset {letter.offset}, {when(letter.at_ms)}",
+        f"  reason  {harmless(letter.reason)}",
+        f"  event   {harmless(letter.event) or '(cannot be read)'}",
+    ]

@@ -1,0 +1,24 @@
+"""`cellctl like`: one post."""
+
+import click
+
+from firehose.event import PostRef
+from ops.cellctl import receipts
+from ops.cellctl.plain import POST, USER
+from ops.cellctl.seat import Seat, at_platform
+
+
+@click.command("like")
+@click.argument("actor", type=USER)
+@click.argument("post", type=POST, metavar="AUTHOR/POST")
+@at_platform
+def command(seat: Seat, actor: int, post: PostRef) -> None:
+    """Like a post.
+
+    Likes it once, however often.
+
+    \b
+    Examples:
+      cellctl like 5 88/1099511627776
+    """
+    receipts.give(seat, seat.platform.dashboard().like(seat.context, actor, post, None))

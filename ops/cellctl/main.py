@@ -1,0 +1,92 @@
+"""`cellctl`: the commands by name, each imported only when it is called."""
+
+import importlib
+from typing import Any
+
+import click
+
+from idgen.errors import DashcellError
+from ops.cellctl.outcome import ended, is_stack_error, stack_ended
+
+COMMANDS = {
+    "up": "Start a platform: embedded, or on real servers.",
+    "down": "Stop a platform and leave nothing behind.",
+    "serve": "Run one service in the foreground.",
+    "status": "Show servers, services, positions and lag.",
+    "doctor": "Check this machine and its configuration, with remedies.",
+    "version": "Tell the version of this program.",
+    "page": "Show a reader's dashboard.",
+    "publish": "Publish a post.",
+    "remove": "Remove posts.",
+    "follow": "Follow authors.",
+    "unfollow": "Stop following authors.",
+    "like": "Like a post.",
+    "unlike": "Take a like back.",
+    "mark-read": "Mark a reader's lane as read.",
+    "unread": "Count what a reader has not read yet.",
+    "author-posts": "Show an author's posts.",
+    "load": "Bring edges and activities from files, in order, resumable.",
+    "explain": "Say why an entry is, or is not, in a dashboard.",
+    "flags": "List and change the platform's flags.",
+    "dead-letters": "List, retry or discard events that a cell could not apply.",
+    "completion": "Print the completion script for a shell.",
+}
+"""Every command and its line in the help; the same line heads the command's own help."""
+
+
+class LazyCommands(click.Group):
+    """A group that imports `ops.cellctl.<command>` when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in the order of the help."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now; None for an unknown name."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"ops.cellctl.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in the help, without importing what is listed."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; the platform's errors end it with their exit code and a sentence."""
+        try:
+            return super().invoke(ctx)
+        except DashcellError as error:
+            raise ended(error) from error
+        except Exception as error:
+            if is_stack_error(error):
+                raise stack_ended(error) from error
+            raise
+
+
+@click.group(
+    cls=LazyCommands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 conflict, 5 precondition, "
+    "6 unreachable, 7 timed out but still running, 8 partial.",
+)
+def cli() -> None:
+    """Start, ask and look after a Dashcell platform.
+
+    Data goes to stdout, everything else to stderr. --data names the platform's folder, --registry
+    finds one on other hosts.
+    """
+
+
+def main() -> None:
+    """The program `cellctl`."""
+    cli(prog_name="cellctl")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""`cellctl up`: a platform, embedded or on real servers."""
+
+from pathlib import Path
+
+import click
+
+from ops.cellctl.detach import start_detached
+from ops.cellctl.plain import as_json
+from ops.cellctl.seat import configuration, data_option, surroundings
+from ops.cellctl.terminal import progress_line
+from ops.config_settings import Config
+from ops.platform_port import Status
+
+CELLS_MAX = 26
+
+
+@click.command("up")
+@click.option(
+    "--profile",
+    type=click.Choice(["embedded", "stack"]),
+    help="embedded: one process, one folder. stack: real servers (Java 17 to 23). "
+    "Default: as configured, else embedded.",
+)
+@click.option("--cells", type=click.IntRange(1, CELLS_MAX), help="How many cells.")
+@click.option("--detach", is_flag=True, help="Return when all is ready, and leave it running.")
+@click.option("--json", "json_wanted", is_flag=True, help="Tell the status as JSON when ready.")
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The configuration (docs/configuration.md). Default: DASHCELL_CONFIG, else "
+    "dashcell.toml in the platform's folder.",
+)
+@data_option
+def command(
+    data: Path | None,
+    profile: str | None,
+    cells: int | None,
+    config_file: Path | None,
+    detach: bool,
+    json_wanted: bool,
+) -> None:
+    """Start a platform: embedded, or on real servers.
+
+    Stays in the foreground until Ctrl-C or `cellctl down`, unless --detach. Other commands find
+    the platform by the same --data.
+
+    \b
+    Examples:
+      cellctl up
+      cellctl up --profile stack --cells 2 --detach --data site
+    """
+    config = configuration(data, config_file, platform_profile=profile, platform_cells=cells)
+    if detach:
+        _detached(config, config_file, json_wanted)
+    else:
+        _foreground(config, json_wanted)
+
+
+def _foreground(config: Config, json_wanted: bool) -> None:
+    with progress_line() as say:
+        running = surroundings().open_doors().start(config, say)
+    try:
+        _tell(running.platform.status(), json_wanted)
+        running.wait()
+    except KeyboardInterrupt:
+        click.echo("cellctl: stopping", err=True)
+    finally:
+        running.stop()
+
+
+def _detached(config: Config, config_file: Path | None, json_wanted: bool) -> None:
+    with progress_line() as say:
+        start_detached(config, config_file, say)
+    platform = surroundings().open_doors().discover(config, None)
+    try:
+        _tell(platform.status(), json_wanted)
+    finally:
+        platform.close()
+
+
+def _tell(status: Status, json_wanted: bool) -> None:
+    if json_wanted:
+        click.echo(as_json(status, one_line=True))
+        return
+    cells = ", ".join(cell.name for cell in status.cells)
+    click.echo(f"ready: {status.profile} platform in {status.folder}, cells {cells}")
+    for service in status.services:
+        if service.address:
+            click.echo(f"  {service.name} at {service.address}")

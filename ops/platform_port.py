@@ -1,0 +1,204 @@
+"""What `cellctl` asks of a platform: one that runs, and the means to start and find it.
+
+`ops.platform` implements `Doors` as a module; tests stand in for it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from cell.dashboard import Dashboard
+from ops.config_settings import Config
+from ops.explanation import Explanation
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStatus:
+    """A server (ZooKeeper, Kafka, HBase, Redis) or a service of ours.
+
+    `state` is one of: ready, starting, draining, down, unknown.
+    """
+
+    name: str
+    state: str
+    address: str = ""
+    cell: str = ""
+    pid: int | None = None
+    restarts: int = 0
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionStatus:
+    """How far a cell has applied one partition: offsets, `end` being the log's."""
+
+    partition: int
+    low: int
+    high: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class CellStatus:
+    """One cell. `lag_s`: age of the oldest event not applied yet, 0 when all are; None: unknown."""
+
+    name: str
+    state: str
+    lag_s: float | None
+    positions: tuple[PartitionStatus, ...] = ()
+    dead_letters: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A platform at one moment."""
+
+    profile: str
+    folder: str
+    registry: str
+    servers: tuple[ProcessStatus, ...] = ()
+    services: tuple[ProcessStatus, ...] = ()
+    cells: tuple[CellStatus, ...] = ()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether everything that is known of is ready."""
+        return all(each.state == "ready" for each in (*self.servers, *self.services))
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A flag: on for `value` of 10,000 users, the same ones every time."""
+
+    name: str
+    value: int
+    default: int
+    description: str = ""
+
+
+class Flags(Protocol):
+    """The platform's flags, followed live by every process."""
+
+    def list(self) -> Sequence[Flag]:
+        """All flags, by name."""
+        ...
+
+    def set(self, name: str, value: int) -> Flag:
+        """Change a flag; the flag as it was before. Raises NotFound and BadRequest(value)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An event that a cell could not apply. `id` names it within its cell."""
+
+    id: str
+    partition: int
+    offset: int
+    at_ms: int
+    reason: str
+    event: str = ""
+    """What of it can be shown."""
+
+
+class DeadLetters(Protocol):
+    """The events that one cell put aside."""
+
+    def list(self, limit: int) -> Sequence[DeadLetter]:
+        """The oldest of them."""
+        ...
+
+    def retry(self, ids: Sequence[str]) -> int:
+        """Apply them again at their original versions; how many. Raises NotFound."""
+        ...
+
+    def discard(self, ids: Sequence[str]) -> int:
+        """Give them up for good; how many. Raises NotFound."""
+        ...
+
+
+class Platform(Protocol):
+    """A platform that runs, found by its folder or its registry."""
+
+    @property
+    def folder(self) -> Path | None:
+        """Its folder, where it is on this machine."""
+        ...
+
+    @property
+    def flags(self) -> Flags:
+        """Its flags."""
+        ...
+
+    def dashboard(self, cell: str | None = None) -> Dashboard:
+        """The dashboard API at the router, or at one cell. Raises NotFound."""
+        ...
+
+    def take_ids(self, count: int) -> list[int]:
+        """New ids, increasing, to be brought along by writes."""
+        ...
+
+    def status(self) -> Status:
+        """What runs, and how far the cells are."""
+        ...
+
+    def dead_letters(self, cell: str) -> DeadLetters:
+        """What the cell could not apply. Raises NotFound."""
+        ...
+
+    def explain(self, reader: int, author: int | None, post_id: int) -> Explanation:
+        """The facts about one entry, from the reader's home cell."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections; the platform goes on."""
+        ...
+
+
+class Running(Protocol):
+    """A platform that this process started."""
+
+    @property
+    def platform(self) -> Platform:
+        """How to talk to it."""
+        ...
+
+    def wait(self) -> None:
+        """Return when it was stopped, by a signal or by `cellctl down`; raises what made it die."""
+        ...
+
+    def stop(self) -> None:
+        """Stop all of it; idempotent."""
+        ...
+
+
+class Doors(Protocol):
+    """The ways in: the functions of `ops.platform`.
+
+    All take a whole configuration; the platform's folder is `config.platform.data`.
+    """
+
+    def start(self, config: Config, progress: Progress) -> Running:
+        """Start a platform in this process; returns when all of it is ready.
+
+        Raises Conflict for a folder that a platform runs in already, and StackError.
+        """
+        ...
+
+    def stop(self, folder: Path, progress: Progress) -> list[str]:
+        """Stop the platform of a folder, whatever is left of it; what was still running."""
+        ...
+
+    def serve(self, role: str, cell: str | None, config: Config) -> None:
+        """Run one service in the foreground until it is told to stop."""
+        ...
+
+    def discover(self, config: Config, registry: str | None) -> Platform:
+        """A running platform, by its folder or by its registry's address.
+
+        Raises Unavailable when there is none.
+        """
+        ...
