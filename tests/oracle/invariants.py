@@ -12,7 +12,16 @@ from dataclasses import dataclass, field
 
 from tests.oracle.history import Acknowledged, History, Walk, concerns, may_hide
 from tests.oracle.model import Key, Model
-from tests.oracle.operations import NOTICES, Followed, Liked, Marked, Published
+from tests.oracle.operations import (
+    NOTICES,
+    Followed,
+    Liked,
+    Marked,
+    Published,
+    Removed,
+    Unfollowed,
+    Unliked,
+)
 
 
 def nothing_missing(history: History) -> list[str]:
@@ -42,8 +51,9 @@ def in_order(history: History) -> list[str]:
         keys = [line.key for line in walk.lines()]
         if keys != sorted(keys, reverse=not walk.oldest_first):
             found.append(f"I3 order: {walk.name}")
+    hiding = _hiding(history)
     for walks in _by_reader(history).values():
-        found.extend(_skipped(history, walks))
+        found.extend(_skipped(hiding, walks))
     return found
 
 
@@ -60,6 +70,7 @@ def no_ghosts(history: History) -> list[str]:
 def what_was_seen_stays(history: History) -> list[str]:
     """I5: what a reader has seen stays, until it is removed, unfollowed or unliked."""
     found = []
+    hiding = _hiding(history)
     for walks in _by_reader(history).values():
         seen: dict[Key, Walk] = {}
         for walk in walks:
@@ -68,7 +79,7 @@ def what_was_seen_stays(history: History) -> list[str]:
                 if key in keys or key[1] not in walk.lanes or earlier.ended >= walk.began:
                     continue
                 del seen[key]
-                if not _may_be_hidden(history, key, earlier, walk):
+                if not _may_be_hidden(hiding, key, earlier, walk):
                     found.append(f"I5 lost: {key} of {earlier.name} is not in {walk.name}")
             for key in keys:
                 seen.setdefault(key, walk)
@@ -78,10 +89,14 @@ def what_was_seen_stays(history: History) -> list[str]:
 def marks_never_go_back(history: History) -> list[str]:
     """I6: what was read stays read, and a mark that a page asked for shows in it."""
     found = []
-    for walks in _by_reader(history).values():
+    marked: dict[int, list[tuple[Acknowledged, Marked]]] = defaultdict(list)
+    for entry in history.done:
+        if isinstance(entry.operation, Marked):
+            marked[entry.operation.reader].append((entry, entry.operation))
+    for reader, walks in _by_reader(history).items():
         read: dict[Key, Walk] = {}
         for walk in walks:
-            low, high = _marks(history, walk)
+            low, high = _marks(marked[reader], walk)
             for line in walk.lines():
                 earlier = read.get(line.key)
                 if line.unread and earlier is not None and earlier.ended < walk.began:
@@ -237,36 +252,41 @@ def _by_reader(history: History) -> dict[int, list[Walk]]:
     return found
 
 
-def _skipped(history: History, walks: Sequence[Walk]) -> list[str]:
+def _skipped(hiding: Sequence[Acknowledged], walks: Sequence[Walk]) -> list[str]:
     found = []
     for before, walk, after in zip(walks, walks[1:], walks[2:], strict=False):
         if before.ended >= walk.began or walk.ended >= after.began:
             continue
         stayed = {key for key in before.keys & after.keys if key[1] in walk.lanes}
         for key in sorted(stayed - walk.keys):
-            if not _may_be_hidden(history, key, before, walk):
+            if not _may_be_hidden(hiding, key, before, walk):
                 found.append(f"I3 skipped: {key} by {walk.name}")
     return found
 
 
-def _may_be_hidden(history: History, key: Key, earlier: Walk, later: Walk) -> bool:
+def _hiding(history: History) -> list[Acknowledged]:
+    """Operations that take entries away."""
+    kinds = (Removed, Unfollowed, Unliked)
+    return [entry for entry in history.done if isinstance(entry.operation, kinds)]
+
+
+def _may_be_hidden(hiding: Sequence[Acknowledged], key: Key, earlier: Walk, later: Walk) -> bool:
     """Whether anything that takes the entry away may have taken effect between two walks."""
     return any(
         entry.sent < later.ended
         and not 0 < entry.acknowledged <= earlier.includes
         and may_hide(entry.operation, later.reader, key)
-        for entry in history.done
+        for entry in hiding
     )
 
 
-def _marks(history: History, walk: Walk) -> tuple[dict[int, int], dict[int, int]]:
+def _marks(
+    marked: Sequence[tuple[Acknowledged, Marked]], walk: Walk
+) -> tuple[dict[int, int], dict[int, int]]:
     """Per lane: the least and the greatest mark that the walk may have seen."""
     low: dict[int, int] = {}
     high: dict[int, int] = {}
-    for entry in history.done:
-        operation = entry.operation
-        if not isinstance(operation, Marked) or operation.reader != walk.reader:
-            continue
+    for entry, operation in marked:
         if entry.acknowledged <= walk.includes:
             low[operation.lane] = max(low.get(operation.lane, 0), operation.upto)
         if entry.sent < walk.ended:

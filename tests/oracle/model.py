@@ -216,8 +216,10 @@ class Model:
             return  # the same write again, or one that was removed before it arrived
         own_time = operation.content.at_ms
         at_ms = (operation.id >> 22) + ID_EPOCH_MS if own_time is None else own_time
-        # The time is judged as shown, wherever an answer carries it.
-        content = replace(operation.content, at_ms=None)
+        # The time is judged as shown, wherever an answer carries it; who is mentioned twice is
+        # mentioned once.
+        mentions = tuple(dict.fromkeys(operation.content.mentions))
+        content = replace(operation.content, at_ms=None, mentions=mentions)
         posts[operation.id] = _Post(content, self._now, at_ms=at_ms)
         ref = (operation.author, operation.id)
         for reader, kind, target in _notices(operation):
