@@ -20,6 +20,19 @@ from idgen.errors import BadRequest
 from ops.config_allowed import allowed, plain_type
 from ops.config_settings import CellServers, Config, Platform, Secret, Section
 
+__all__ = [
+    "BadConfig",
+    "Config",
+    "Secret",
+    "Setting",
+    "jar_cache",
+    "java_home",
+    "load_config",
+    "sections",
+    "settings",
+    "shown",
+]
+
 FILE_NAME: Final = "dashcell.toml"
 PREFIX: Final = "DASHCELL_"
 

@@ -17,7 +17,12 @@ _CHATTY: Final = ("kazoo", "uvicorn", "asyncio", "thriftpy2", "happybase")
 """Libraries whose routine messages are no news to an operator."""
 
 
-def configure(level: str = "info", *, stream: TextIO | None = None, **always: str) -> None:
+def configure(
+    level: str = "info",
+    *,
+    always: Mapping[str, str] | None = None,
+    stream: TextIO | None = None,
+) -> None:
     """Set up this process's logs; `always` (role, cell) is in every line.
 
     Calling it again replaces the earlier setting. Raises ValueError for an unknown level.
@@ -26,7 +31,7 @@ def configure(level: str = "info", *, stream: TextIO | None = None, **always: st
         raise ValueError(f"log level {level!r} is not one of {', '.join(LEVELS)}")
 
     def add_always(_logger: Any, _name: str, line: Any) -> Mapping[str, Any]:
-        return {**always, **line}
+        return {**(always or {}), **line}
 
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,

@@ -80,7 +80,7 @@ class ThriftServer:
         """Connections that are open now."""
         return len(self._open)
 
-    def start(self) -> "ThriftServer":
+    def start(self) -> Self:
         """Listen and serve. Raises Unavailable when the address cannot be listened on."""
         host, port = self._address
         family = socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -1,0 +1,230 @@
+"""Hosting one service: its Thrift port or its worker, its admin port, its end."""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any, Final, Protocol
+
+from ops import logs
+from ops.config import Config, shown
+from ops.metrics import READY, Metrics, Sample, Source
+from ops.template.admin import AdminParts, AdminServer
+from ops.template.connection import WireLimits
+from ops.template.readiness import Check, Readiness
+from ops.template.server import ServerLimits, ThriftServer
+from ops.template.service import ThriftService
+from ops.template.tls import server_context
+
+_log = logging.getLogger("dashcell.host")
+
+EXIT_DONE: Final = 0
+EXIT_FAILED: Final = 1
+
+
+class Worker(Protocol):
+    """What a role without a Thrift port does all the time (ingest, relay, mover)."""
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set, then finish what is begun and return."""
+        ...
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Where a hosted service answers, each as host:port; thrift is "" without a Thrift port."""
+
+    thrift: str
+    admin: str
+
+
+def _no_flags() -> Mapping[str, Any]:
+    return {}
+
+
+def _nothing() -> None:
+    return
+
+
+def _tell_nobody(_: Endpoints) -> None:
+    return
+
+
+@dataclass(frozen=True)
+class ServiceParts:
+    """What makes up a service: a Thrift service, or a worker, or both.
+
+    `readiness` are its checks by name; `sources` its metrics beside those of calls; `flags` its
+    flags as they are now. `listening` is told where it answers, once it does. `close` is called
+    last, whatever happened: it lets go of clients and leases.
+    """
+
+    service: ThriftService | None = None
+    port: int = 0
+    worker: Worker | None = None
+    readiness: Mapping[str, Check] = field(default_factory=dict)
+    sources: Sequence[Source] = ()
+    flags: Callable[[], Mapping[str, Any]] = _no_flags
+    listening: Callable[[Endpoints], None] = _tell_nobody
+    close: Callable[[], None] = _nothing
+
+
+class ServiceHost:
+    """One service, hosted in this process; `run_service` hosts one in a process of its own."""
+
+    def __init__(
+        self, role: str, parts: ServiceParts, config: Config, metrics: Metrics | None = None
+    ) -> None:
+        """Raises BadRequest for TLS files that cannot be used."""
+        self.metrics = metrics or Metrics()
+        self.readiness = Readiness()
+        self.failed = False
+        self._role = role
+        self._parts = parts
+        self._drain_s = float(config.limits.drain_s)
+        self._asked_to_stop = threading.Event()
+        self._worker_stop = threading.Event()
+        self._worker_thread: threading.Thread | None = None
+        tls = server_context(config.listen_tls)
+        host = config.listen.host
+        self._server: ThriftServer | None = None
+        if parts.service is not None:
+            self._server = ThriftServer(
+                parts.service,
+                host,
+                parts.port,
+                metrics=self.metrics,
+                limits=server_limits(config),
+                tls=tls,
+            )
+        self._host = host
+        admin = AdminParts(
+            role, self.readiness, self.metrics, lambda: shown(config), parts.flags, self.ask_to_stop
+        )
+        self._admin = AdminServer(admin, host, config.listen.admin, tls)
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """Where it answers, once it is started."""
+        thrift = f"{self._host}:{self._server.port}" if self._server else ""
+        return Endpoints(thrift, f"{self._host}:{self._admin.port}")
+
+    def start(self) -> None:
+        """Listen and work. Raises Unavailable for an address that is taken; nothing is left
+        running then."""
+        for name, check in self._parts.readiness.items():
+            self.readiness.register(name, check)
+        for source in (self._ready_samples, *self._parts.sources):
+            self.metrics.add_source(source)
+        try:
+            self._admin.start()
+            if self._server:
+                self._server.start()
+            if self._parts.worker:
+                self._start_worker(self._parts.worker)
+            self._parts.listening(self.endpoints)
+        except BaseException:
+            self.drain(0.0)
+            raise
+        _log.info(
+            "started",
+            extra={"thrift": self.endpoints.thrift, "admin": self.endpoints.admin},
+        )
+
+    def ask_to_stop(self) -> None:
+        """Have `wait` return; from a signal, from POST /admin/drain, or from the worker's end."""
+        self._asked_to_stop.set()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until it is asked to stop; False when the time is over before."""
+        return self._asked_to_stop.wait(timeout_s)
+
+    def drain(self, timeout_s: float | None = None) -> bool:
+        """Be unready, finish what is in flight, stop; whether all finished in time (default: the
+        setting limits.drain_s)."""
+        timeout_s = self._drain_s if timeout_s is None else timeout_s
+        self.readiness.drain()
+        self._worker_stop.set()
+        done = self._server.drain(timeout_s) if self._server else True
+        if self._worker_thread:
+            self._worker_thread.join(timeout_s)
+            done = done and not self._worker_thread.is_alive()
+        self._parts.close()
+        self._admin.stop()
+        if not done:
+            _log.warning("stopped with work unfinished after %g s", timeout_s)
+        return done
+
+    def _start_worker(self, worker: Worker) -> None:
+        def work() -> None:
+            try:
+                worker.run(self._worker_stop)
+            except BaseException:
+                _log.exception("the worker failed")
+                self._worker_ended("the worker failed; the log has the reason")
+                raise
+            if not self._worker_stop.is_set():
+                _log.error("the worker ended without being told to")
+                self._worker_ended("the worker ended without being told to")
+
+        self._worker_thread = threading.Thread(target=work, name="worker", daemon=True)
+        self._worker_thread.start()
+
+    def _worker_ended(self, why: str) -> None:
+        self.failed = True
+        self.readiness.register("worker", lambda: why)
+        self._asked_to_stop.set()
+
+    def _ready_samples(self) -> Iterable[Sample]:
+        return [
+            Sample(READY, (name,), 0.0 if why else 1.0)
+            for name, why in self.readiness.report().items()
+        ]
+
+
+def run_service(role: str, parts: ServiceParts, config: Config, *, cell: str = "") -> int:
+    """Host a service in this process until SIGTERM, SIGINT, POST /admin/drain, or its worker's
+    end; the process's exit code: 0 when it was asked to stop, 1 when its worker failed.
+
+    A second signal ends the process at once. Has to be called in the main thread. Raises
+    Unavailable for an address that is taken. Logs go to stderr; nothing is printed.
+    """
+    always = {"role": role, "cell": cell} if cell else {"role": role}
+    logs.configure(config.log.level, always=always)
+    host = ServiceHost(role, parts, config, Metrics(process=True))
+    _stop_by_signal(host)
+    host.start()
+    host.wait()
+    _log.info("stopping")
+    host.drain()
+    _log.info("stopped")
+    return EXIT_FAILED if host.failed else EXIT_DONE
+
+
+def server_limits(config: Config) -> ServerLimits:
+    """What a server takes, by the settings."""
+    limits = config.limits
+    return ServerLimits(
+        connections=limits.connections,
+        in_flight=limits.in_flight,
+        deadline_default_ms=limits.deadline_default_ms,
+        wire=WireLimits(frame_bytes=limits.frame_bytes, idle_s=limits.idle_s),
+    )
+
+
+def _stop_by_signal(host: ServiceHost) -> None:
+    asked = False
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            # Whatever is unfinished is repeated by its next owner, as after a power cut.
+            os._exit(128 + number)
+        asked = True
+        host.ask_to_stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
