@@ -128,7 +128,7 @@ class SqliteMember:
         if offset is not None and offset < span.start:
             raise CursorTooOld(
                 f"group {self._group.name!r} reads partition {partition} next at {offset}, but "
-                f"the log begins at {span.start}: rewind the group to what is there, knowing what is lost",
+                f"the log begins at {span.start}: rewind the group, knowing what is lost",
                 span.start.to_bytes(8),
             )
 
