@@ -1,0 +1,92 @@
+"""What a batch of events writes, in the order in which it must be acknowledged.
+
+Post rows; then entries, notices and their gone values; then edges, likes, fans, marks and gone post
+rows; then the post cache. So a state row at a version proves that all of its event is done.
+"""
+
+import struct
+from collections import defaultdict
+
+import numpy as np
+
+from cell import keys
+from cell.edges import Receivers
+from cell.post_cache import PostCache
+from cell.tables import Bytes2D, FixedRows, Row, Tables, Versions
+from cell.versions import AT_BITS
+from idgen.ids import U64
+
+_TRIPLE = struct.Struct(">QQQ")
+
+
+class Entries:
+    """Inbox entries of many posts, gathered into one write."""
+
+    def __init__(self) -> None:
+        self._keys: list[bytes] = []
+        self._versions: list[int] = []
+        self._values = bytearray()
+        self._arrays: list[FixedRows] = []
+        self.count = 0
+
+    def add(self, place: int, band: int, event: tuple[int, int, int], value: int) -> None:
+        """One entry; `event` is (post id, author, at), `value` the kind byte or 0 for gone."""
+        post_id, author, at = event
+        self._keys.append(_TRIPLE.pack(place, U64 - post_id, author))
+        self._versions.append(band << AT_BITS | at)
+        self._values.append(value)
+        self.count += 1
+
+    def add_rows(self, rows: FixedRows) -> None:
+        """Many entries as arrays."""
+        self._arrays.append(rows)
+        self.count += len(rows.versions)
+
+    def rows(self) -> FixedRows:
+        """All of them."""
+        single = FixedRows(
+            np.frombuffer(b"".join(self._keys), dtype=np.uint8).reshape(-1, keys.ENTRY_KEY_BYTES),
+            np.array(self._versions, dtype=np.uint64),
+            np.frombuffer(bytes(self._values), dtype=np.uint8).reshape(-1, 1),
+        )
+        if not self._arrays:
+            return single
+        return FixedRows(*(np.concatenate(c) for c in zip(single, *self._arrays, strict=True)))
+
+
+def fanout_rows(receivers: Receivers, event: tuple[int, int, int], value: int) -> FixedRows:
+    """The entries of one post (id, author, at) for many readers."""
+    post_id, author, at = event
+    versions: Versions = (receivers.bands << np.uint64(AT_BITS)) | np.uint64(at)
+    values: Bytes2D = np.full((len(versions), 1), value, dtype=np.uint8)
+    return FixedRows(keys.entry_keys(receivers.places, post_id, author), versions, values)
+
+
+class Batch:
+    """The writes of a batch, by phase."""
+
+    def __init__(self) -> None:
+        self.posts: list[Row] = []
+        self.entries = Entries()
+        self.notices: list[Row] = []
+        self.state: dict[str, list[Row]] = defaultdict(list)
+
+    def write(self, tables: Tables) -> None:
+        """Write all of it, phase by phase; each is acknowledged before the next begins.
+
+        Raises Unavailable with any part of it written; writing it again is harmless.
+        """
+        tables.put(keys.POSTS, self.posts)
+        tables.put_fanout(keys.INBOX, self.entries.rows())
+        tables.put(keys.NOTICES, self.notices)
+        for table, rows in self.state.items():
+            tables.put(table, rows)
+
+    @property
+    def removes_posts(self) -> bool:
+        """Whether any post is gone with this batch."""
+        return bool(self.state.get(keys.POSTS))
+
+    def tell_cache(self, cache: PostCache, era: bytes) -> bool:
+        """Overwrite removed posts in the cache. False: it is away and may hold the old ones."""
+        return cache.set_gone({era + row.key: row.value for row in self.state[keys.POSTS]})

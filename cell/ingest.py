@@ -1,0 +1,319 @@
+"""The ingest worker: applies its share of the firehose's partitions to the tables of one cell.
+
+A batch is polled, evaluated in memory, written phase by phase, and only then do the applied
+position and the checkpoint move. Whatever fails before that leads to one way back: forget all
+memory, read again from the position. Versions make the repetition harmless.
+"""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import structlog
+
+from cell import commands
+from cell.evaluation import Evaluation
+from cell.followers import FollowerSets
+from cell.progress import Progress
+from cell.reads import Applying, Reads
+from cell.residents import Residents
+from cell.state import CellState, PartitionState
+from cell.stores import CellStores
+from cell.versions import at_of_offset
+from firehose.checkpoint import Checkpoints, Member
+from firehose.codec import Poison, decode
+from firehose.event import Event
+from firehose.log import Record, Span
+from idgen.clock import Clock
+from idgen.errors import Conflict, Corrupt, CursorTooOld, Unavailable
+from idgen.ids import U64Array, partition_of
+
+_log = structlog.get_logger(__name__)
+
+COMMANDS_EVERY_MS = 500
+PAUSE_MS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class IngestSettings:
+    """Bounds of one worker.
+
+    `batch_events` per poll; `giant_rows`: an event with more entries is done in chunks of that
+    many, `chunk_rows` between two polls; beyond `open_rows_max` rows in open jobs nothing new is
+    polled; `edges_max` edges in memory (about 25 bytes each in large sets, 200 in small ones).
+    """
+
+    batch_events: int = 5_000
+    giant_rows: int = 10_000
+    chunk_rows: int = 20_000
+    open_rows_max: int = 4_000_000
+    edges_max: int = 4_000_000
+    poll_ms: int = 200
+    session_ms: int = 10_000
+
+
+@dataclass(slots=True)
+class IngestStats:
+    """What a worker has done since it started; read by metrics."""
+
+    batches: int = 0
+    events: int = 0
+    entries: int = 0
+    dead_letters: int = 0
+    recoveries: int = 0
+    conflicts: int = 0
+    lag_ms: int = 0
+    open_jobs: int = 0
+    edges: int = 0
+
+
+class IngestWorker:
+    """One worker; `run` is its thread's or process's whole life."""
+
+    def __init__(
+        self,
+        stores: CellStores,
+        checkpoints: Checkpoints,
+        client: str,
+        clock: Clock,
+        settings: IngestSettings | None = None,
+    ) -> None:
+        self._stores = stores
+        self._checkpoints = checkpoints
+        self._client = client
+        self._clock = clock
+        self._settings = settings or IngestSettings()
+        self._state = CellState(stores.tables, stores.firehose.partitions)
+        self._owned: dict[int, Progress] = {}
+        self._followers = FollowerSets(stores.tables, self._owns, self._settings.edges_max)
+        self._evaluation = self._fresh_evaluation()
+        self._commands_at_ms = 0
+        self.stats = IngestStats()
+        self.ready = False
+
+    @property
+    def group(self) -> str:
+        """The consumer group of the cell."""
+        return group_of(self._stores.name)
+
+    def run(self, stop: threading.Event) -> None:
+        """Apply until `stop`. Raises what must not be passed over: an unknown kind of event, a
+        retention gap, a log that ends below the applied position."""
+        member = self._checkpoints.join(self.group, self._client, self._settings.session_ms)
+        try:
+            while not stop.is_set():
+                try:
+                    self.step(member)
+                except (Unavailable, Conflict) as e:
+                    self._recover(e, stop)
+        finally:
+            self.ready = False
+            member.leave()
+
+    def step(self, member: Member) -> None:
+        """Poll, evaluate, write, advance, commit: one batch."""
+        self._read_commands(member)
+        jobs = self._evaluation.jobs
+        records: Sequence[Record] = ()
+        if sum(job.left for job in jobs.values()) <= self._settings.open_rows_max:
+            wait_ms = 0 if jobs else self._settings.poll_ms
+            polled = member.poll(self._settings.batch_events, wait_ms)
+            if polled.assigned or polled.revoked or member.owned != self._owned.keys():
+                self._take_over(member)
+                return
+            records = polled.records
+        self._evaluate(records)
+        self._evaluation.work(self._settings.chunk_rows)
+        self._acknowledge(member)
+        self.ready = True
+
+    # Ownership.
+
+    def _take_over(self, member: Member) -> None:
+        """Ownership changed: forget all memory, and read on from the positions."""
+        self._forget()
+        kept = self._owned
+        self._owned = {}
+        if not member.owned:
+            return
+        committed = self._checkpoints.committed(self.group)
+        spans = self._stores.firehose.spans()
+        found = self._state.read(sorted(member.owned))
+        starts = {p: self._start(p, s, committed.get(p), spans[p]) for p, s in found.items()}
+        # A member that was stopped may believe that it owns what others own now; the commit tells.
+        member.commit(starts)
+        for partition, start in starts.items():
+            have = kept.get(partition)
+            state = self._state.claim(partition) if have is None else have.state
+            member.seek(partition, start)
+            self._owned[partition] = Progress(partition, state, start)
+        self._commands_at_ms = 0
+        self._read_commands(member)
+        _log.info("partitions taken over", cell=self._stores.name, partitions=sorted(self._owned))
+
+    def _start(
+        self, partition: int, state: PartitionState, committed: int | None, span: Span
+    ) -> int:
+        """Where to read: at the checkpoint, but never above what is applied."""
+        low = state.applied.low
+        if span.end < low:
+            raise CursorTooOld(
+                f"partition {partition} of the log ends at {span.end}, below the applied position "
+                f"{low}: this is another log; set log_base above all versions ever given",
+                span.end.to_bytes(8, "big"),
+            )
+        if span.start > low:
+            raise CursorTooOld(
+                f"partition {partition}: {span.start - low} events from offset {low} on are no "
+                "longer retained; restore the cell from a backup or bootstrap it anew",
+                span.start.to_bytes(8, "big"),
+            )
+        return min(max(span.start, committed if committed is not None else 0), low)
+
+    def _owns(self, authors: U64Array) -> npt.NDArray[np.bool_]:
+        """Which of these authors (places) lie in partitions of this worker."""
+        partitions = authors % np.uint64(self._stores.firehose.partitions)
+        return np.isin(partitions, np.array(sorted(self._owned), dtype=np.uint64))
+
+    def _forget(self) -> None:
+        self.ready = False
+        self._followers.clear()
+        self._evaluation = self._fresh_evaluation()
+
+    def _fresh_evaluation(self) -> Evaluation:
+        reads = Reads(self._stores.tables, self._followers)
+        return Evaluation(reads, self._settings.giant_rows)
+
+    def _recover(self, error: Exception, stop: threading.Event) -> None:
+        """The one way back after a failure: wait a moment, then read again from the positions."""
+        _log.warning("ingest recovers", cell=self._stores.name, error=str(error))
+        self.stats.recoveries += 1
+        self._forget()
+        self._owned = {}  # the next step, after a poll, sees that it has to take over
+        stop.wait(PAUSE_MS / 1000)
+
+    # Commands.
+
+    def _read_commands(self, member: Member) -> None:
+        """Stamp new commands in each owned partition, and store stamp and effect."""
+        now_ms = self._clock.monotonic_ms()
+        if now_ms < self._commands_at_ms or not self._owned:
+            return
+        self._commands_at_ms = now_ms + COMMANDS_EVERY_MS
+        log = self._stores.commands
+        end = log.spans()[0].end
+        at = min(p.state.commands for p in self._owned.values())
+        changed = False
+        while at < end:
+            for record in log.read(0, at, limit=100, timeout_ms=1000):
+                changed |= self._obey(record)
+                at = record.offset + 1
+        if changed:
+            self._restart(member)
+
+    def _obey(self, record: Record) -> bool:
+        """Apply a command to every owned partition that has not seen it; True: anything changed."""
+        command = commands.decode(record.value)
+        changed = False
+        for progress in self._owned.values():
+            if progress.state.commands > record.offset:
+                continue
+            residents = _after(command, progress)
+            new = residents.rows != progress.residents.rows
+            changed |= new
+            state = msgspec.structs.replace(
+                progress.state, commands=record.offset + 1, residents=residents.rows
+            )
+            progress.stored(self._state.change(progress.partition, progress.state, state))
+            if new and isinstance(command, commands.SliceArrived):
+                progress.next = min(progress.next, command.since[progress.partition])
+        return changed
+
+    def _restart(self, member: Member) -> None:
+        """Residents changed: forget follower sets, and read on from where nothing is half done."""
+        for partition, progress in self._owned.items():
+            progress.next = progress.checkpoint(self._open_offsets(partition))
+            member.seek(partition, progress.next)
+        self._forget()
+
+    # A batch.
+
+    def _evaluate(self, records: Sequence[Record]) -> None:
+        """Evaluate records in the order of their partitions."""
+        applying = [a for a in map(self._applying, records) if a is not None]
+        self._evaluation.begin(applying)
+        for a in applying:
+            self._evaluation.apply(a)
+        for record in records:
+            progress = self._owned[record.partition]
+            progress.next = max(progress.next, record.offset + 1)
+        self.stats.events += len(records)
+
+    def _applying(self, record: Record) -> Applying | None:
+        """A record as an event to apply; bad content goes to the dead letters."""
+        try:
+            event = _event_of(record, self._stores.firehose.partitions)
+        except (Poison, Corrupt) as e:
+            self._stores.dead_letters.add(
+                record.partition, record.offset, record.at_ms, str(e), record.value
+            )
+            self.stats.dead_letters += 1
+            _log.error("dead letter", partition=record.partition, offset=record.offset, why=str(e))
+            return None
+        homes = self._owned[record.partition].residents.at(record.offset)
+        at = at_of_offset(self._stores.log_base, record.offset)
+        return Applying(record.partition, record.offset, at, homes, event, record.value)
+
+    def _acknowledge(self, member: Member) -> None:
+        """Write the batch; then the applied positions; then the checkpoints."""
+        batch = self._evaluation.batch
+        batch.write(self._stores.tables)
+        # The era is read after the gone rows are there: a cache in a newer one may hold the posts.
+        if batch.removes_posts and not batch.tell_cache(self._stores.cache, self._state.era()):
+            self._state.next_era()
+        checkpoints: dict[int, int] = {}
+        for partition, progress in self._owned.items():
+            jobs = self._open_offsets(partition)
+            advanced = progress.advanced(jobs)
+            if advanced is not None:
+                progress.stored(self._state.change(partition, progress.state, advanced))
+            checkpoint = progress.checkpoint(jobs)
+            if checkpoint != progress.committed:
+                checkpoints[partition] = checkpoint
+        if checkpoints:
+            member.commit(checkpoints)
+            for partition, checkpoint in checkpoints.items():
+                self._owned[partition].committed = checkpoint
+        self._followers.trim()
+        self.stats.batches += 1
+        self.stats.entries += batch.entries.count
+        self.stats.open_jobs = len(self._evaluation.jobs)
+        self.stats.edges = len(self._followers)
+
+    def _open_offsets(self, partition: int) -> list[int]:
+        return [k.offset for k in self._evaluation.jobs if k.partition == partition]
+
+
+def _event_of(record: Record, partitions: int) -> Event:
+    """The event in a record. Raises Poison, Corrupt, or UnknownKind, which stops the worker."""
+    event = decode(record.value)
+    owner = partition_of(event.key_user, partitions)
+    if owner != record.partition:
+        raise Poison(f"keyed by a user of partition {owner}, found in {record.partition}")
+    return event
+
+
+def group_of(cell: str) -> str:
+    """The name of a cell's consumer group."""
+    return f"cell-{cell}"
+
+
+def _after(command: commands.Command, progress: Progress) -> Residents:
+    """The residents of a partition after a command that is stamped now."""
+    if isinstance(command, commands.SliceArrived):
+        since = command.since[progress.partition]
+        return progress.residents.arrived(command.start, command.last, command.band, since)
+    return progress.residents.left(command.start, command.last, command.band, progress.next)

@@ -1,0 +1,171 @@
+"""Keys and small values of a cell's tables, byte by byte.
+
+Integers are unsigned big-endian; `~x` is bitwise inversion, so that newer sorts first; the first
+eight bytes are always `spread(user)`, the user's place in the key space.
+
+| table | key | value |
+|---|---|---|
+| posts | place(author), ~post_id | the PostCreated envelope, or Gone (firehose.codec) |
+| likes | place(author), post_id, actor | live flag, the like's event id |
+| fans | place(author), follower | live flag, the follow's event id |
+| inbox | place(reader), ~post_id, author | kind |
+| notices | place(reader), ~event_id, actor | kind, target author, target id |
+| following | place(follower), author | live flag, floor |
+| followers | place(author), follower | live flag, floor |
+| marks | place(reader), lane | empty; the version is the newest read event id |
+| cell | "p" partition, or "era" | JSON (cell.state) |
+
+Every value that means gone, outside of posts, begins with a zero byte.
+"""
+
+import struct
+from typing import NamedTuple
+
+import numpy as np
+
+from cell.tables import Bytes2D
+from firehose.event import Lane, NoticeKind, PostRef
+from idgen.ids import U64, U64Array, spread
+
+POSTS = "posts"
+LIKES = "likes"
+FANS = "fans"
+INBOX = "inbox"
+NOTICES = "notices"
+FOLLOWING = "following"
+FOLLOWERS = "followers"
+MARKS = "marks"
+CELL = "cell"
+TABLES = (POSTS, LIKES, FANS, INBOX, NOTICES, FOLLOWING, FOLLOWERS, MARKS, CELL)
+
+PREFIX_BYTES = 8
+ENTRY_KEY_BYTES = 24
+GONE = b"\x00"
+"""The gone value of an inbox entry, and the first byte of every gone value outside of posts."""
+
+_U64 = struct.Struct(">Q")
+_PAIR = struct.Struct(">QQ")
+_TRIPLE = struct.Struct(">QQQ")
+_FLAGGED = struct.Struct(">?Q")
+_NOTICE = struct.Struct(">BQQ")
+GONE_NOTICE = _NOTICE.pack(0, 0, 0)
+
+
+class Flagged(NamedTuple):
+    """The value of an edge, a like or a fan: whether it is live, and its floor or event id."""
+
+    live: bool
+    number: int
+
+
+class NoticeValue(NamedTuple):
+    """The value of a live notice; target (0, 0): none."""
+
+    kind: NoticeKind
+    target: PostRef
+
+
+def prefix(user: int) -> bytes:
+    """The first eight bytes of every key of a user."""
+    return _U64.pack(spread(user))
+
+
+def place_bytes(place: int) -> bytes:
+    """A place of the key space as a key prefix."""
+    return _U64.pack(place)
+
+
+def after_prefix(place: int) -> bytes:
+    """The exclusive end of the keys of the user at `place`; empty: the end of the table."""
+    return b"" if place == U64 else _U64.pack(place + 1)
+
+
+def newest_first(event_id: int) -> int:
+    """`~event_id`."""
+    return U64 - event_id
+
+
+def pair_key(place: int, number: int) -> bytes:
+    """A key of following, followers or fans, or (with `~id`) of posts."""
+    return _PAIR.pack(place, number)
+
+
+def parse_pair(key: bytes) -> tuple[int, int]:
+    """The inverse of `pair_key`."""
+    place, number = _PAIR.unpack(key)
+    return place, number
+
+
+def post_key(author: int, post_id: int) -> bytes:
+    """The key of a post."""
+    return _PAIR.pack(spread(author), U64 - post_id)
+
+
+def post_id_of(key: bytes) -> int:
+    """The id of the post with this key of posts."""
+    return U64 - int(_PAIR.unpack(key)[1])
+
+
+def entry_key(place: int, event_id: int, actor: int) -> bytes:
+    """A key of inbox or notices."""
+    return _TRIPLE.pack(place, U64 - event_id, actor)
+
+
+def parse_entry(key: bytes) -> tuple[int, int]:
+    """The event id and the actor of a key of inbox or notices."""
+    _, inverted, actor = _TRIPLE.unpack(key)
+    return U64 - inverted, actor
+
+
+def like_key(author: int, post_id: int, actor: int) -> bytes:
+    """A key of likes."""
+    return _TRIPLE.pack(spread(author), post_id, actor)
+
+
+def mark_key(place: int, lane: Lane) -> bytes:
+    """A key of marks: a lane is one byte of the key, so that every table has one shape."""
+    return _U64.pack(place) + bytes((lane,))
+
+
+def partition_key(partition: int) -> bytes:
+    """The key of a partition's row in the cell table."""
+    return b"p" + struct.pack(">H", partition)
+
+
+ERA_KEY = b"era"
+
+
+def pack_flagged(live: bool, number: int) -> bytes:
+    """The value of an edge, a like or a fan."""
+    return _FLAGGED.pack(live, number)
+
+
+def parse_flagged(value: bytes) -> Flagged:
+    """The inverse of `pack_flagged`."""
+    return Flagged(*_FLAGGED.unpack(value))
+
+
+def pack_notice(kind: NoticeKind, target: PostRef | None) -> bytes:
+    """The value of a live notice."""
+    return _NOTICE.pack(kind, target.author if target else 0, target.id if target else 0)
+
+
+def parse_notice(value: bytes) -> NoticeValue:
+    """The inverse of `pack_notice`."""
+    kind, author, post_id = _NOTICE.unpack(value)
+    return NoticeValue(NoticeKind(kind), PostRef(author, post_id))
+
+
+def entry_keys(places: U64Array, event_id: int, actor: int) -> Bytes2D:
+    """Inbox keys of one post for many readers: (n, 24) bytes."""
+    keys = np.empty((len(places), 3), dtype=">u8")
+    keys[:, 0] = places
+    keys[:, 1] = U64 - event_id
+    keys[:, 2] = actor
+    return keys.view(np.uint8).reshape(len(places), ENTRY_KEY_BYTES)
+
+
+def key_numbers(keys: Bytes2D) -> U64Array:
+    """Fixed keys as native integers: (n, w / 8)."""
+    n, width = keys.shape
+    return np.ascontiguousarray(keys).view(">u8").reshape(n, width // 8).astype(np.uint64)

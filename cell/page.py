@@ -1,0 +1,134 @@
+"""Pages: the lanes of one reader merged, checked, and filled, from any place and to any depth.
+
+A page is full, or says `end`, or is short and goes on at `next_cursor`: a bound on time ends a
+page whose range holds very many gone or filtered rows.
+"""
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from cell import cursor
+from cell.cursor import Place
+from cell.dashboard import Entry, EntryKind, PageQuery, PostView
+from cell.lane_scan import LiveEntry, Range, Reader, live_entries
+from cell.posts import Posts, Stored, with_originals
+from cell.tables import Tables
+from firehose.event import Lane, PostCreated, PostRef
+from idgen.clock import Clock
+from idgen.ids import at_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a walk has found: entries, the posts read on the way, and how it ended.
+
+    `last` is the last place looked at, also of entries that are not shown; None: nothing was there.
+    `end`: nothing is left in the range.
+    """
+
+    entries: list[LiveEntry]
+    stored: dict[PostRef, Stored]
+    last: Place | None
+    end: bool
+
+
+def post_of(entry: LiveEntry) -> PostRef | None:
+    """The post that an entry shows: the post itself, what caused the notice, or what was liked."""
+    if entry.kind is EntryKind.FOLLOW:
+        return None
+    if entry.kind is EntryKind.LIKE:
+        return entry.target
+    return PostRef(entry.place.actor, entry.place.id)
+
+
+class Pages:
+    """Walks lanes and fills pages; used by many threads."""
+
+    def __init__(self, tables: Tables, posts: Posts, clock: Clock) -> None:
+        self._tables = tables
+        self._posts = posts
+        self._clock = clock
+
+    def walk(
+        self, reader: Reader, query: PageQuery, within: Range, era: bytes, until_ms: int
+    ) -> Found:
+        """Up to `query.limit` entries of the range, in its order.
+
+        Stops with what it has when `until_ms` (monotonic) has passed.
+        """
+        stream = self._merged(reader, query, within)
+        found: list[LiveEntry] = []
+        stored: dict[PostRef, Stored] = {}
+        last: Place | None = None
+        while True:
+            wanted = query.limit - len(found) + 1  # one more, to know whether anything is left
+            candidates = list(islice(stream, wanted))
+            for entry in self._shown(candidates, stored, query, era):
+                if len(found) == query.limit:
+                    return Found(found, stored, found[-1].place, end=False)
+                found.append(entry)
+            if candidates:
+                last = candidates[-1].place
+            if len(candidates) < wanted:
+                return Found(found, stored, last, end=True)
+            if self._clock.monotonic_ms() >= until_ms:
+                return Found(found, stored, last, end=False)
+
+    def _merged(self, reader: Reader, query: PageQuery, within: Range) -> Iterator[LiveEntry]:
+        first_chunk = query.limit + 8  # a few gone rows do not cost a second call
+        lanes = [
+            live_entries(self._tables, reader, lane, within, first_chunk)
+            for lane in sorted(query.lanes)
+        ]
+        return heapq.merge(*lanes, key=lambda e: e.place, reverse=not within.oldest_first)
+
+    def _shown(
+        self,
+        candidates: list[LiveEntry],
+        stored: dict[PostRef, Stored],
+        query: PageQuery,
+        era: bytes,
+    ) -> list[LiveEntry]:
+        """Those of the kinds asked for whose post is there; a like's only tells of a removal here."""
+        kept = [e for e in candidates if not query.kinds or e.kind in query.kinds]
+        needed = {
+            ref
+            for e in kept
+            if (ref := post_of(e)) is not None and (query.hydrate or e.kind is EntryKind.LIKE)
+        }
+        stored.update(self._posts.get(needed - stored.keys(), era))
+        return [
+            e
+            for e in kept
+            if (ref := post_of(e)) not in needed or isinstance(stored.get(ref), PostCreated)
+        ]
+
+    def filled(
+        self, found: Found, owner: int, query: PageQuery, marks: dict[Lane, int], era: bytes
+    ) -> tuple[Entry, ...]:
+        """The entries as readers see them."""
+        refs = [ref for e in found.entries if (ref := post_of(e)) is not None]
+        shown: dict[PostRef, PostView] = {}
+        if query.hydrate:
+            shown = with_originals(self._posts, found.stored, refs, era)
+        return tuple(
+            Entry(
+                id=e.place.id,
+                lane=Lane(e.place.lane),
+                kind=e.kind,
+                actor=e.place.actor,
+                at_ms=at_ms(e.place.id),
+                unread=e.place.id > marks.get(Lane(e.place.lane), 0),
+                cursor=cursor.encode(cursor.DASHBOARD, owner, e.place),
+                post=shown.get(ref) if (ref := post_of(e)) is not None else None,
+                target=_target(e),
+            )
+            for e in found.entries
+        )
+
+
+def _target(entry: LiveEntry) -> PostRef | None:
+    """Of a notice the reader's own post, or the post that mentions the reader."""
+    return entry.target if entry.kind.lane is Lane.NOTICES else None

@@ -1,0 +1,131 @@
+"""Posts by address: from the cache, and what it does not have from the table, once for all askers.
+
+The cache is never the truth: it is asked under the cell's era, filled only where absent, and told
+of removals by ingest.
+"""
+
+import threading
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
+
+from cell import keys
+from cell.dashboard import PostView
+from cell.post_cache import PostCache
+from cell.tables import Tables
+from firehose.codec import Gone, decode_stored
+from firehose.event import PostCreated, PostRef
+from idgen.errors import Corrupt
+from idgen.ids import at_ms
+
+Stored = PostCreated | Gone
+
+
+class Posts:
+    """Reads posts; may be used by many threads."""
+
+    def __init__(self, tables: Tables, cache: PostCache) -> None:
+        self._tables = tables
+        self._cache = cache
+        self._lock = threading.Lock()
+        self._under_way: dict[bytes, Future[bytes | None]] = {}
+
+    def get(self, refs: Iterable[PostRef], era: bytes) -> dict[PostRef, Stored]:
+        """The posts at these addresses; those that never were are left out."""
+        wanted = {ref: keys.post_key(ref.author, ref.id) for ref in set(refs)}
+        if not wanted:
+            return {}
+        names = list(wanted.values())
+        cached = self._cache.get_many([era + name for name in names])
+        values: dict[bytes, bytes] = {}
+        decoded: dict[bytes, Stored] = {}
+        for name, value in zip(names, cached, strict=True):
+            if value is not None:
+                try:
+                    decoded[name] = decode_stored(value)
+                except Corrupt:  # a cache is never the truth, nor are its bytes
+                    continue
+        missing = [name for name in names if name not in decoded]
+        if missing:
+            values = self._read(missing, era)
+            decoded.update((name, decode_stored(value)) for name, value in values.items())
+        return {ref: decoded[name] for ref, name in wanted.items() if name in decoded}
+
+    def _read(self, names: Sequence[bytes], era: bytes) -> dict[bytes, bytes]:
+        """Rows of the table, each asked for once however many threads want it now."""
+        mine: dict[bytes, Future[bytes | None]] = {}
+        others: dict[bytes, Future[bytes | None]] = {}
+        with self._lock:
+            for name in names:
+                under_way = self._under_way.get(era + name)
+                if under_way is None:
+                    mine[name] = self._under_way[era + name] = Future()
+                else:
+                    others[name] = under_way
+        found: dict[bytes, bytes] = {}
+        if mine:
+            found = self._read_mine(mine, era)
+        for name, future in others.items():
+            value = future.result()
+            if value is not None:
+                found[name] = value
+        return found
+
+    def _read_mine(self, mine: dict[bytes, Future[bytes | None]], era: bytes) -> dict[bytes, bytes]:
+        try:
+            rows = self._tables.get(keys.POSTS, list(mine))
+        except BaseException as e:
+            for future in mine.values():
+                future.set_exception(e)
+            raise
+        else:
+            found = {row.key: row.value for row in rows if row is not None}
+            self._cache.fill({era + name: value for name, value in found.items()})
+            for name, future in mine.items():
+                future.set_result(found.get(name))
+            return found
+        finally:
+            with self._lock:
+                for name in mine:
+                    del self._under_way[era + name]
+
+
+def removed_view(ref: PostRef) -> PostView:
+    """What is shown of a post that is no more."""
+    return PostView(ref, at_ms(ref.id), None, removed=True)
+
+
+def view(ref: PostRef, stored: Stored | None) -> PostView:
+    """A post as readers see it, without its original."""
+    if not isinstance(stored, PostCreated):
+        return removed_view(ref)
+    at = stored.draft.at_ms
+    return PostView(ref, at_ms(ref.id) if at is None else at, stored.draft)
+
+
+def views(posts: Posts, refs: Sequence[PostRef], era: bytes) -> dict[PostRef, PostView]:
+    """Posts as readers see them, reblogs with their originals, one level deep."""
+    stored = posts.get(refs, era)
+    return with_originals(posts, stored, refs, era)
+
+
+def with_originals(
+    posts: Posts, stored: dict[PostRef, Stored], refs: Iterable[PostRef], era: bytes
+) -> dict[PostRef, PostView]:
+    """`view` of each of `refs`, with the originals of reblogs read as well."""
+    originals: dict[PostRef, PostRef] = {}
+    for ref in refs:
+        found = stored.get(ref)
+        if isinstance(found, PostCreated) and found.draft.reblog_of is not None:
+            originals[ref] = found.draft.reblog_of
+    unknown = [o for o in originals.values() if o not in stored]
+    known = stored | posts.get(unknown, era) if unknown else stored
+    shown: dict[PostRef, PostView] = {}
+    for ref in refs:
+        post = view(ref, known.get(ref))
+        original = originals.get(ref)
+        if original is not None:
+            post = PostView(
+                post.ref, post.at_ms, post.draft, original=view(original, known.get(original))
+            )
+        shown[ref] = post
+    return shown
