@@ -7,7 +7,6 @@ version rule is part of the write statement.
 # ruff: noqa: S608 - names of tables are checked and quoted; all values are bound
 
 import re
-import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import numpy as np
 
 from cell.tables import KEY_BYTES_MAX, VALUE_BYTES_MAX, VERSION_MAX, FixedRows, Row
 from idgen.errors import BadRequest, Corrupt
-from idgen.file_sqlite import SqliteFile
+from idgen.file_sqlite import Connection, SqliteFile
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _PREFIX = "cell:"
@@ -40,7 +39,7 @@ class SqliteTables:
             if not _NAME.fullmatch(name):
                 raise BadRequest("table", f"{name!r} is no table name: use letters, digits, _ . -")
 
-        def job(connection: sqlite3.Connection) -> None:
+        def job(connection: Connection) -> None:
             for name in names:
                 connection.execute(
                     f'CREATE TABLE IF NOT EXISTS "{_PREFIX}{name}" (key BLOB PRIMARY KEY, '
@@ -88,7 +87,7 @@ class SqliteTables:
         _check_row(row.key, row.version, len(row.value))
         name = self._sql_name(table)
 
-        def job(connection: sqlite3.Connection) -> bool:
+        def job(connection: Connection) -> bool:
             now = connection.execute(
                 f"SELECT version, value FROM {name} WHERE key = ?", (row.key,)
             ).fetchone()

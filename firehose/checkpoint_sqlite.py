@@ -1,7 +1,6 @@
 """Consumer groups in an SQLite file."""
 
 import contextlib
-import sqlite3
 import uuid
 import weakref
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from firehose.log_sqlite import SqliteLog
 from firehose.member_sqlite import SqliteMember
 from idgen.clock import Clock
 from idgen.errors import BadRequest, Unavailable
-from idgen.file_sqlite import SqliteFile
+from idgen.file_sqlite import Connection, SqliteFile
 
 SESSION_MS_MIN = 10
 SESSION_MS_MAX = 3_600_000
@@ -58,7 +57,7 @@ class SqliteCheckpoints:
         clamped = {p: min(max(o, spans[p].start), spans[p].end) for p, o in offsets.items()}
         state = self._group(group)
 
-        def job(connection: sqlite3.Connection) -> None:
+        def job(connection: Connection) -> None:
             state.refuse_live(connection, "rewound")
             state.store(connection, clamped)
 
@@ -87,7 +86,7 @@ class SqliteCheckpoints:
         """Forget a group without live members."""
         state = self._group(group)
 
-        def job(connection: sqlite3.Connection) -> None:
+        def job(connection: Connection) -> None:
             state.refuse_live(connection, "deleted")
             state.forget(connection)
 

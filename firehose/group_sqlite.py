@@ -5,14 +5,13 @@ are dealt anew; an owner gives up what is not meant for it at its next poll, and
 the owner is gone) does the target take it. So between members that poll nothing is read twice.
 """
 
-import sqlite3
 from collections.abc import Mapping
 
 from firehose.log_sqlite import SqliteLog
 from firehose.shares import share_out
 from idgen.clock import Clock
 from idgen.errors import Conflict
-from idgen.file_sqlite import SqliteFile
+from idgen.file_sqlite import Connection, SqliteFile
 
 # A group is known by the identity of its log too: of a log made anew nothing has been read.
 SCHEMA = {
@@ -52,7 +51,7 @@ class SqliteGroup:
         self.name = name
         self._at = (log.identity, name)
 
-    def attend(self, connection: sqlite3.Connection, row: tuple[str, str, int]) -> dict[int, int]:
+    def attend(self, connection: Connection, row: tuple[str, str, int]) -> dict[int, int]:
         """Be seen as a live member (member, client, session_ms) and settle what that changes.
 
         Returns the owned partitions, each with the epoch of its ownership.
@@ -84,19 +83,19 @@ class SqliteGroup:
             self._advance(connection)
         return self.owned(connection, member)
 
-    def expire(self, connection: sqlite3.Connection) -> None:
+    def expire(self, connection: Connection) -> None:
         """Take out the members that were silent for their session."""
         if self._drop_silent(connection):
             self._deal(connection)
 
-    def _drop_silent(self, connection: sqlite3.Connection) -> bool:
+    def _drop_silent(self, connection: Connection) -> bool:
         gone = connection.execute(
             f"DELETE FROM members WHERE log = ? AND grp = ? AND NOT {LIVE}",  # noqa: S608 - a constant
             (*self._at, self.clock.now_ms()),
         )
         return gone.rowcount > 0
 
-    def owned(self, connection: sqlite3.Connection, member: str) -> dict[int, int]:
+    def owned(self, connection: Connection, member: str) -> dict[int, int]:
         """The partitions of a member with their epochs."""
         rows = connection.execute(
             "SELECT partition, epoch FROM shares WHERE log = ? AND grp = ? AND owner = ?",
@@ -104,7 +103,7 @@ class SqliteGroup:
         )
         return dict(rows.fetchall())
 
-    def leave(self, connection: sqlite3.Connection, member: str) -> None:
+    def leave(self, connection: Connection, member: str) -> None:
         """Take a member out of the group."""
         at = self._at
         left = connection.execute(
@@ -113,7 +112,7 @@ class SqliteGroup:
         if left:
             self._deal(connection)
 
-    def _deal(self, connection: sqlite3.Connection) -> None:
+    def _deal(self, connection: Connection) -> None:
         """Deal the partitions anew among those who are members now."""
         at = self._at
         members = [
@@ -139,7 +138,7 @@ class SqliteGroup:
         )
         self._advance(connection)
 
-    def _advance(self, connection: sqlite3.Connection) -> None:
+    def _advance(self, connection: Connection) -> None:
         connection.execute(
             "INSERT INTO generations VALUES (?,?,1) "
             "ON CONFLICT (log, grp) DO UPDATE SET generation = generation + 1",
@@ -154,7 +153,7 @@ class SqliteGroup:
         )
         return int(rows[0][0]) if rows else 0
 
-    def store(self, connection: sqlite3.Connection, offsets: Mapping[int, int]) -> None:
+    def store(self, connection: Connection, offsets: Mapping[int, int]) -> None:
         """Set checkpoints."""
         connection.executemany(
             "INSERT INTO checkpoints VALUES (?,?,?,?) "
@@ -169,14 +168,14 @@ class SqliteGroup:
         )
         return dict(rows)
 
-    def live(self, connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    def live(self, connection: Connection) -> list[tuple[str, str]]:
         """The live members, each with its client."""
         return connection.execute(
             f"SELECT member, client FROM members WHERE log = ? AND grp = ? AND {LIVE}",  # noqa: S608 - a constant
             (*self._at, self.clock.now_ms()),
         ).fetchall()
 
-    def refuse_live(self, connection: sqlite3.Connection, what: str) -> None:
+    def refuse_live(self, connection: Connection, what: str) -> None:
         """Raise Conflict if there are live members, which prevent `what`; expire the others."""
         clients = sorted(client for _, client in self.live(connection))
         if clients:
@@ -187,7 +186,7 @@ class SqliteGroup:
         # One that wakes up later must find that it owns nothing.
         self.expire(connection)
 
-    def forget(self, connection: sqlite3.Connection) -> None:
+    def forget(self, connection: Connection) -> None:
         """Delete all that is on record."""
         for table in SCHEMA:
             connection.execute(

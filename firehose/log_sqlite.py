@@ -1,7 +1,6 @@
 """A log in an SQLite file."""
 
 import functools
-import sqlite3
 import time
 import uuid
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from typing import NoReturn
 from firehose.log import RECORD_BYTES_MAX, Appended, Record, Span
 from idgen.clock import Clock
 from idgen.errors import BadRequest, Conflict, CursorTooOld
-from idgen.file_sqlite import SqliteFile
+from idgen.file_sqlite import Connection, SqliteFile
 
 PARTITIONS_MAX = 1_024
 READ_BYTES_MAX = 16 << 20
@@ -64,7 +63,7 @@ class SqliteLog:
         """The number and identity of the log, made if it is new."""
         query = "SELECT id, identity, partitions FROM logs WHERE name = ?"
 
-        def make(connection: sqlite3.Connection) -> None:
+        def make(connection: Connection) -> None:
             # Another process may have been quicker.
             cursor = connection.execute(
                 "INSERT OR IGNORE INTO logs (name, identity, partitions) VALUES (?,?,?)",
@@ -112,7 +111,7 @@ class SqliteLog:
         return self._file.write(lambda connection: self._insert(connection, records))
 
     def _insert(
-        self, connection: sqlite3.Connection, records: Sequence[tuple[int, bytes]]
+        self, connection: Connection, records: Sequence[tuple[int, bytes]]
     ) -> list[Appended]:
         now_ms = self._clock.now_ms()
         ends: dict[int, tuple[int, int]] = {}
@@ -190,9 +189,7 @@ class SqliteLog:
             ).fetchall()
             return [self._first_at(connection, p, Span(*span), time_ms) for p, *span in spans]
 
-    def _first_at(
-        self, connection: sqlite3.Connection, partition: int, span: Span, time_ms: int
-    ) -> int:
+    def _first_at(self, connection: Connection, partition: int, span: Span, time_ms: int) -> int:
         """By bisection: times never fall from one offset to the next."""
         start, end = span
         while start < end:
@@ -216,7 +213,7 @@ class SqliteLog:
                 start = min(start + _TRIM_ROWS, cut)
                 self._file.write(functools.partial(self._forget, partition, start))
 
-    def _forget(self, partition: int, start: int, connection: sqlite3.Connection) -> None:
+    def _forget(self, partition: int, start: int, connection: Connection) -> None:
         connection.execute(
             "UPDATE log_spans SET start = max(start, ?) WHERE log = ? AND partition = ?",
             (start, self._id, partition),

@@ -1,6 +1,5 @@
 """One member of a consumer group that is kept in an SQLite file."""
 
-import sqlite3
 import time
 from collections.abc import Collection, Mapping
 
@@ -8,6 +7,7 @@ from firehose.checkpoint import Polled
 from firehose.group_sqlite import SqliteGroup
 from firehose.log import Record, Span
 from idgen.errors import BadRequest, Conflict, CursorTooOld
+from idgen.file_sqlite import Connection
 
 OFFSET_MAX = (1 << 63) - 1
 
@@ -143,7 +143,7 @@ class SqliteMember:
         if not offsets:
             return
 
-        def job(connection: sqlite3.Connection) -> None:
+        def job(connection: Connection) -> None:
             now = self._group.owned(connection, self._row[0])
             lost = sorted(
                 p for p in offsets if p not in self._next or now.get(p) != self._epochs.get(p)

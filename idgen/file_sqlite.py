@@ -6,6 +6,8 @@ a bounded pool. What SQLite raises is told as one of idgen.errors.
 
 Durable means `synchronous=FULL`: a finished `write` survives a killed process and, as far as the
 disk keeps its word, a power cut. Source: https://www.sqlite.org/wal.html.
+
+This is the only module that knows the sqlite3 library; the adapters know SQL.
 """
 
 import sqlite3
@@ -19,7 +21,8 @@ from typing import Any, Generic, TypeVar
 from idgen.errors import Corrupt, DashcellError, Unavailable
 
 T = TypeVar("T")
-Job = Callable[[sqlite3.Connection], T]
+Connection = sqlite3.Connection
+Job = Callable[[Connection], T]
 
 BUSY_MS = 10_000
 """How long a writer waits for the writers of other processes."""
@@ -95,7 +98,7 @@ class SqliteFile:
         self._shared = _shared_of(self.path.resolve())
         self._queue: list[_Ticket[Any]] = []
         self._queue_lock = threading.Lock()
-        self._idle: list[sqlite3.Connection] = []
+        self._idle: list[Connection] = []
         self._idle_lock = threading.Lock()
         self._readers = threading.BoundedSemaphore(READERS_MAX)
         self._writer = self._connect()
@@ -112,7 +115,7 @@ class SqliteFile:
             return connection.execute(query, values).fetchall()
 
     @contextmanager
-    def reader(self) -> Iterator[sqlite3.Connection]:
+    def reader(self) -> Iterator[Connection]:
         """A connection to read with; each statement sees the latest state."""
         if not self._readers.acquire(timeout=BUSY_MS / 1000):
             raise Unavailable(f"{READERS_MAX} reads of {self.path} at once take too long")
@@ -130,7 +133,7 @@ class SqliteFile:
             self._readers.release()
 
     @contextmanager
-    def snapshot(self) -> Iterator[sqlite3.Connection]:
+    def snapshot(self) -> Iterator[Connection]:
         """A connection to read with; all statements see one state."""
         with self.reader() as connection:
             connection.execute("BEGIN")
@@ -139,7 +142,7 @@ class SqliteFile:
             finally:
                 connection.execute("ROLLBACK")
 
-    def _give_back(self, connection: sqlite3.Connection) -> None:
+    def _give_back(self, connection: Connection) -> None:
         with self._idle_lock:
             if not self.closed:
                 self._idle.append(connection)
@@ -239,7 +242,7 @@ class SqliteFile:
                 connection.close()
         self.ring()
 
-    def _connect(self) -> sqlite3.Connection:
+    def _connect(self) -> Connection:
         self.check_open()
         with self._telling():
             connection = sqlite3.connect(
@@ -256,7 +259,7 @@ class SqliteFile:
                 raise
             return connection
 
-    def _prepare(self, connection: sqlite3.Connection) -> None:
+    def _prepare(self, connection: Connection) -> None:
         # Two processes that make one file at once: turning the log on does not wait, it refuses.
         for attempt in range(_OPEN_ATTEMPTS):
             try:
@@ -283,7 +286,7 @@ class SqliteFile:
             raise told(self.path, error) from error
 
 
-def _attempt(connection: sqlite3.Connection, ticket: _Ticket[Any]) -> None:
+def _attempt(connection: Connection, ticket: _Ticket[Any]) -> None:
     """Run one job of a transaction; if it fails, without traces in the transaction."""
     connection.execute("SAVEPOINT job")
     try:

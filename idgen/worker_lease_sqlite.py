@@ -1,12 +1,11 @@
 """Worker leases in an SQLite file."""
 
-import sqlite3
 import threading
 from pathlib import Path
 
 from idgen.clock import Clock
 from idgen.errors import Conflict, LeaseLost
-from idgen.file_sqlite import SqliteFile
+from idgen.file_sqlite import Connection, SqliteFile
 from idgen.ids import WORKERS
 from idgen.worker_lease import Lease
 
@@ -37,7 +36,7 @@ class SqliteWorkerLeases:
         """Take a worker id: one never used, else the one released longest ago, else one whose
         holder was silent for its whole length before our eyes."""
 
-        def job(connection: sqlite3.Connection) -> Lease:
+        def job(connection: Connection) -> Lease:
             worker = self._free(connection)
             row = connection.execute(
                 "SELECT epoch, reserved_ms FROM worker_leases WHERE worker = ?", (worker,)
@@ -52,7 +51,7 @@ class SqliteWorkerLeases:
 
         return self._file.write(job)
 
-    def _free(self, connection: sqlite3.Connection) -> int:
+    def _free(self, connection: Connection) -> int:
         """The worker id to give next. Raises Conflict."""
         used = connection.execute("SELECT count(*) FROM worker_leases").fetchone()[0]
         if used < WORKERS:
@@ -71,7 +70,7 @@ class SqliteWorkerLeases:
             )
         return run_out
 
-    def _run_out(self, connection: sqlite3.Connection) -> int | None:
+    def _run_out(self, connection: Connection) -> int | None:
         """The worker id silent longest of those unchanged for their length as seen from here."""
         now_ms = self._clock.monotonic_ms()
         found = None
@@ -90,7 +89,7 @@ class SqliteWorkerLeases:
     def renew(self, lease: Lease, reserve_to_ms: int) -> Lease:
         """Extend the lease, unless another epoch of the worker id has begun or it was released."""
 
-        def job(connection: sqlite3.Connection) -> Lease:
+        def job(connection: Connection) -> Lease:
             row = connection.execute(
                 "UPDATE worker_leases SET beat = beat + 1, reserved_ms = max(reserved_ms, ?), "  # noqa: S608 - a constant
                 f"change = {_NEXT_CHANGE} WHERE worker = ? AND epoch = ? AND held "
@@ -109,7 +108,7 @@ class SqliteWorkerLeases:
     def release(self, lease: Lease, last_ms: int) -> None:
         """Give the worker id back; its next holder starts above `last_ms`."""
 
-        def job(connection: sqlite3.Connection) -> None:
+        def job(connection: Connection) -> None:
             connection.execute(
                 "UPDATE worker_leases SET held = 0, "  # noqa: S608 - a constant
                 f"reserved_ms = min(reserved_ms, max(floor_ms, ?)), change = {_NEXT_CHANGE} "

@@ -1,14 +1,13 @@
 """The registry in an SQLite file."""
 
 import re
-import sqlite3
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from idgen.clock import Clock
 from idgen.errors import BadRequest, Conflict, NotFound
-from idgen.file_sqlite import SqliteFile
+from idgen.file_sqlite import Connection, SqliteFile
 from router.registry import VALUE_BYTES_MAX, Change, Check, Create, Delete, Node, Set, Watch
 from router.session_sqlite import SCHEMA, SqliteSession, told_change
 
@@ -45,7 +44,7 @@ class SqliteRegistry:
         _check_path(path)
         _check_value(path, value)
 
-        def job(connection: sqlite3.Connection) -> None:
+        def job(connection: Connection) -> None:
             if _version(connection, path) is not None:
                 raise Conflict(f"{path} exists already")
             missing = []
@@ -92,7 +91,7 @@ class SqliteRegistry:
             if isinstance(change, Create | Set):
                 _check_value(change.path, change.value)
 
-        def job(connection: sqlite3.Connection) -> None:
+        def job(connection: Connection) -> None:
             for change in changes:
                 _apply(connection, change)
 
@@ -126,12 +125,12 @@ def _check_value(path: str, value: bytes) -> None:
         )
 
 
-def _version(connection: sqlite3.Connection, path: str) -> int | None:
+def _version(connection: Connection, path: str) -> int | None:
     row = connection.execute("SELECT version FROM nodes WHERE path = ?", (path,)).fetchone()
     return None if row is None else int(row[0])
 
 
-def _create(connection: sqlite3.Connection, path: str, value: bytes, owner: str | None) -> None:
+def _create(connection: Connection, path: str, value: bytes, owner: str | None) -> None:
     """Make a path that does not exist below one that does."""
     parent = parent_of(path)
     if parent:
@@ -144,7 +143,7 @@ def _create(connection: sqlite3.Connection, path: str, value: bytes, owner: str 
     told_change(connection, path)
 
 
-def _apply(connection: sqlite3.Connection, change: Change) -> None:
+def _apply(connection: Connection, change: Change) -> None:
     """One change of a multi."""
     path = change.path
     version = _version(connection, path)

@@ -1,13 +1,12 @@
 """A client's session and watches in the SQLite registry, and the thread that serves them."""
 
 import logging
-import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 
 from idgen.clock import Clock
 from idgen.errors import DashcellError, Unavailable
-from idgen.file_sqlite import SqliteFile
+from idgen.file_sqlite import Connection, SqliteFile
 from router.registry import Change, Delete, Set
 
 LISTEN_S = 0.05
@@ -34,14 +33,14 @@ _DEAD = "abs(? - seen_ms) > session_ms"
 _log = logging.getLogger(__name__)
 
 
-def told_change(connection: sqlite3.Connection, path: str) -> None:
+def told_change(connection: Connection, path: str) -> None:
     """Record, in the transaction of a change, whom it is to be told to."""
     number = connection.execute("INSERT INTO changes (path) VALUES (?)", (path,)).lastrowid
     if number is not None:
         connection.execute("DELETE FROM changes WHERE number <= ?", (number - CHANGES_KEPT,))
 
 
-def _end(connection: sqlite3.Connection, session: str) -> None:
+def _end(connection: Connection, session: str) -> None:
     """Delete a session and the paths that go with it."""
     paths = connection.execute("DELETE FROM nodes WHERE owner = ? RETURNING path", (session,))
     for (path,) in paths.fetchall():
@@ -86,10 +85,10 @@ class SqliteSession:
 
     # -- ephemeral paths ---------------------------------------------------------------------
 
-    def create(self, path: str, value: bytes, job: Callable[[sqlite3.Connection], None]) -> None:
+    def create(self, path: str, value: bytes, job: Callable[[Connection], None]) -> None:
         """Run the job that makes an ephemeral path, and remember to make it again."""
 
-        def with_session(connection: sqlite3.Connection) -> None:
+        def with_session(connection: Connection) -> None:
             self._record(connection)
             job(connection)
 
@@ -97,7 +96,7 @@ class SqliteSession:
             self._file.write(with_session)
             self._ephemeral[path] = value
 
-    def change(self, changes: Sequence[Change], job: Callable[[sqlite3.Connection], None]) -> None:
+    def change(self, changes: Sequence[Change], job: Callable[[Connection], None]) -> None:
         """Run the job that makes these changes, and remember what they do to ephemeral paths."""
         with self._lock:
             mine = not self._ephemeral.keys().isdisjoint(change.path for change in changes)
@@ -114,7 +113,7 @@ class SqliteSession:
             elif isinstance(change, Set) and change.path in self._ephemeral:
                 self._ephemeral[change.path] = change.value
 
-    def _record(self, connection: sqlite3.Connection) -> None:
+    def _record(self, connection: Connection) -> None:
         connection.execute(
             "INSERT OR REPLACE INTO sessions VALUES (?,?,?)",
             (self.id, self._clock.now_ms(), self._session_ms),
@@ -123,7 +122,7 @@ class SqliteSession:
     def _renew(self) -> bool:
         """Tell that we live. False: the session was lost, and is made again with its paths."""
 
-        def job(connection: sqlite3.Connection) -> tuple[bool, list[str]]:
+        def job(connection: Connection) -> tuple[bool, list[str]]:
             kept = connection.execute("SELECT 1 FROM sessions WHERE id = ?", (self.id,)).fetchone()
             self._record(connection)
             taken = []
@@ -155,7 +154,7 @@ class SqliteSession:
         dead = f"SELECT id FROM sessions WHERE {_DEAD}"  # noqa: S608 - a constant
         if self._file.read(dead, (now_ms,)):
 
-            def bury(connection: sqlite3.Connection) -> None:
+            def bury(connection: Connection) -> None:
                 for (session,) in connection.execute(dead, (now_ms,)).fetchall():
                     _end(connection, session)
 

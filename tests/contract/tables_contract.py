@@ -1,6 +1,5 @@
 """What every tables adapter must do. Subclass it and override `open_tables`, nothing else."""
 
-import os
 import random
 import uuid
 from collections.abc import Callable
@@ -8,65 +7,17 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from cell.tables import (
-    KEY_BYTES_MAX,
-    VALUE_BYTES_MAX,
-    VERSION_MAX,
-    FixedRows,
-    Row,
-    Tables,
-)
-from idgen.errors import BadRequest, Corrupt, Unavailable
+from cell.tables import KEY_BYTES_MAX, VALUE_BYTES_MAX, VERSION_MAX, FixedRows, Row, Tables
+from idgen.errors import BadRequest, Unavailable
 from tests.contract.patience import together
+from tests.contract.tables_case import SHARED, OpenTables, after, fixed, loose
+from tests.contract.tables_fixed_contract import TablesFixedContract
 
-OpenTables = Callable[[], Tables]
-SHARED = f"contract_{os.getpid()}"
-"""Most tests share this table, each under a key prefix of its own: HBase makes tables slowly."""
-
-
-def fixed(rows: list[Row]) -> FixedRows:
-    """Rows of equal widths as arrays."""
-    n = len(rows)
-    keys = np.frombuffer(b"".join(r.key for r in rows), dtype=np.uint8).reshape(n, -1)
-    width = len(rows[0].value)
-    values = np.frombuffer(b"".join(r.value for r in rows), dtype=np.uint8).reshape(n, width)
-    return FixedRows(keys, np.array([r.version for r in rows], dtype=np.uint64), values)
+__all__ = ["OpenTables", "TablesContract"]
 
 
-def loose(rows: FixedRows) -> list[Row]:
-    """Arrays as rows."""
-    return [
-        Row(rows.keys[i].tobytes(), int(rows.versions[i]), rows.values[i].tobytes())
-        for i in range(len(rows.versions))
-    ]
-
-
-def after(prefix: bytes) -> bytes:
-    """The end of the range of keys that begin with `prefix` (which does not end in ff)."""
-    return prefix[:-1] + bytes([prefix[-1] + 1])
-
-
-class TablesContract:
+class TablesContract(TablesFixedContract):
     """The contract of cell.tables.Tables."""
-
-    @pytest.fixture
-    def open_tables(self) -> OpenTables:
-        """Override: a callable that opens one more client of one store, closed by the fixture.
-
-        The store may be shared by all tests and kept between them.
-        """
-        raise AssertionError("the subclass gives the fixture open_tables")
-
-    @pytest.fixture
-    def tables(self, open_tables: OpenTables) -> Tables:
-        tables = open_tables()
-        tables.create([SHARED], splits=2)
-        return tables
-
-    @pytest.fixture
-    def at(self) -> bytes:
-        """A key prefix of 9 bytes that no other test has."""
-        return uuid.uuid4().bytes[:8] + b"/"
 
     # -- reading back ------------------------------------------------------------------------
 
@@ -255,70 +206,6 @@ class TablesContract:
         assert tables.scan(SHARED, at, after(at), 1, skip=gone) == []
         tables.put(SHARED, [Row(key, 6, b"back")])
         assert tables.scan(SHARED, at, after(at), 1, skip=gone) == [Row(key, 6, b"back")]
-
-    # -- fixed widths ------------------------------------------------------------------------
-
-    @pytest.mark.parametrize("width", [0, 1, 9])
-    def test_a_fan_out_writes_what_put_writes(self, tables: Tables, at: bytes, width: int) -> None:
-        dice = random.Random(width)
-        mine, theirs = at + b"m", at + b"t"
-        for _ in range(3):
-            picked = dice.sample(range(400), 250)
-            rows = [(i.to_bytes(14), dice.randint(1, 90), dice.randbytes(width)) for i in picked]
-            tables.put(SHARED, [Row(mine + k, v, x) for k, v, x in rows])
-            tables.put_fanout(SHARED, fixed([Row(theirs + k, v, x) for k, v, x in rows]))
-        put = tables.scan(SHARED, mine, after(mine), 999)
-        fanned = tables.scan(SHARED, theirs, after(theirs), 999)
-        assert len(put) > 250
-        assert [(r.key[10:], *r[1:]) for r in put] == [(r.key[10:], *r[1:]) for r in fanned]
-
-    def test_a_large_fan_out_keeps_a_version_per_row(self, tables: Tables, at: bytes) -> None:
-        rows = [Row(at + i.to_bytes(15), (2 << 48) + i, b"\x01") for i in range(20_000)]
-        tables.put_fanout(SHARED, fixed(rows))
-        found = tables.scan_fixed(SHARED, at, after(at), 20_001)
-        assert found.keys.shape == (20_000, 24)
-        assert loose(found) == rows
-
-    def test_a_fan_out_repeated_or_late_changes_nothing(self, tables: Tables, at: bytes) -> None:
-        now = [Row(at + i.to_bytes(15), 100 + i, b"") for i in range(300)]
-        tables.put_fanout(SHARED, fixed(now))
-        tables.put_fanout(SHARED, fixed(now))
-        tables.put_fanout(SHARED, fixed([Row(r.key, r.version - 1, b"") for r in now]))
-        assert loose(tables.scan_fixed(SHARED, at, after(at), 999)) == now
-
-    @pytest.mark.parametrize("width", [0, 1, 8])
-    def test_scan_fixed_gives_what_scan_gives(self, tables: Tables, at: bytes, width: int) -> None:
-        dice = random.Random(width)
-        picked = dice.sample(range(10_000), 500)
-        rows = [Row(at + i.to_bytes(4), i + 1, dice.randbytes(width)) for i in picked]
-        tables.put(SHARED, rows)
-        for limit, low, high, floor in ((999, 0, 10_000, 0), (10, 5, 9_000, 3_000), (1, 9, 10, 0)):
-            start, stop = at + low.to_bytes(4), at + high.to_bytes(4)
-            found = tables.scan_fixed(SHARED, start, stop, limit, floor=floor)
-            assert found.keys.dtype == np.uint8
-            assert found.versions.dtype == np.uint64
-            assert found.values.dtype == np.uint8
-            assert loose(found) == tables.scan(SHARED, start, stop, limit, floor=floor)
-
-    def test_scan_fixed_of_nothing_has_no_rows(self, tables: Tables, at: bytes) -> None:
-        found = tables.scan_fixed(SHARED, at, after(at), 10)
-        assert (len(found.keys), len(found.versions), len(found.values)) == (0, 0, 0)
-        assert found.keys.ndim == found.values.ndim == 2
-
-    @pytest.mark.parametrize(
-        "odd", [(b"kk", b"vv"), (b"k", b"v"), (b"k", b""), (b"kk", b"v"), (b"kkk", b"vvv")]
-    )
-    def test_mixed_widths_are_corrupt_as_arrays(
-        self, tables: Tables, at: bytes, odd: tuple[bytes, bytes]
-    ) -> None:
-        key, value = odd
-        rows = [Row(at + bytes([i]), 1, b"vv") for i in range(5)]
-        # Two odd rows of opposite errors must not balance out.
-        rows += [Row(at + b"\x02" + key, 1, value), Row(at + b"\x03" + key[1:], 1, value + b"x")]
-        tables.put(SHARED, rows)
-        with pytest.raises(Corrupt):
-            tables.scan_fixed(SHARED, at, after(at), 10)
-        assert len(tables.scan(SHARED, at, after(at), 10)) >= 6
 
     # -- compare and set ---------------------------------------------------------------------
 
