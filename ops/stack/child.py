@@ -27,7 +27,8 @@ class ChildSpec:
     ``needs`` names children that must have been ready before this one starts for the first time.
     ``prepare`` runs before every start (configuration files, formatting) and may raise StackError.
     ``ports`` are the ports it will listen on, by purpose; they are its own over restarts.
-    ``env`` None inherits the supervisor's environment.
+    ``env`` None inherits the supervisor's environment. ``archive`` names the class archive that
+    all children of its kind share, for those that run on Java.
     """
 
     name: str
@@ -41,3 +42,4 @@ class ChildSpec:
     ports: Mapping[str, int] = field(default_factory=dict)
     ready_timeout_s: float = 90.0
     stop_timeout_s: float = 15.0
+    archive: str = ""

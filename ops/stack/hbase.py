@@ -34,6 +34,7 @@ OPENED = (
 )
 """Packages of java.base that HBase reaches into (HBase reference guide, Java 17)."""
 
+CONFIGURATION_FOLDER = "conf"
 ROLES = ("master", "regionserver", "thrift1", "thrift2")
 
 
@@ -168,8 +169,8 @@ log4j.logger.org.apache.hadoop.metrics2=ERROR
 
 def write_configuration(folder: Path, settings: HBaseSettings) -> None:
     """Write the cell's conf folder; raises DiskFull."""
-    write_file(folder / "conf" / "hbase-site.xml", hadoop_xml(site(folder, settings)))
-    write_file(folder / "conf" / "log4j.properties", LOGGING)
+    write_file(folder / CONFIGURATION_FOLDER / "hbase-site.xml", hadoop_xml(site(folder, settings)))
+    write_file(folder / CONFIGURATION_FOLDER / "log4j.properties", LOGGING)
 
 
 def children(
@@ -179,6 +180,7 @@ def children(
     jars: Path,
     *,
     needs: tuple[str, ...] = (),
+    archives: Path | None = None,
 ) -> list[ChildSpec]:
     """The four children of a cell's HBase in ``folder``; ``needs`` is ZooKeeper's name if ours.
 
@@ -195,7 +197,9 @@ def children(
         _Row("thrift1", THRIFT1, heaps.gateway_mb, _THROUGHPUT, probes.hbase_thrift1, gateway),
         _Row("thrift2", THRIFT2, heaps.gateway_mb, _THROUGHPUT, probes.hbase_thrift2, gateway),
     )
-    return [_child(row, folder, settings, jvm_of=(java, jars), needs=needs) for row in rows]
+    return [
+        _child(row, folder, settings, jvm_of=(java, jars, archives), needs=needs) for row in rows
+    ]
 
 
 _QUICK_START = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
@@ -223,10 +227,10 @@ def _child(
     folder: Path,
     settings: HBaseSettings,
     *,
-    jvm_of: tuple[jvm.Java, Path],
+    jvm_of: tuple[jvm.Java, Path, Path | None],
     needs: tuple[str, ...],
 ) -> ChildSpec:
-    java, jars = jvm_of
+    java, jars, archives = jvm_of
     port = settings.port(row.role)
     opens = tuple(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in OPENED)
     argv = jvm.command(
@@ -238,12 +242,15 @@ def _child(
             "--add-exports=java.base/jdk.internal.misc=ALL-UNNAMED",
             "-Dorg.apache.hbase.thirdparty.io.netty.tryReflectionSetAccessible=true",
         ),
-        class_path=f"{folder / 'conf'}:{class_path(jars)}",
+        # Behind the jars, or their class archive would not fit; no jar has files of these names.
+        class_path=f"{class_path(jars)}:{folder / CONFIGURATION_FOLDER}",
         main=row.main,
         arguments=(*row.port_option, *((str(port),) if row.port_option else ()), "start"),
+        archive=jvm.archive(archives, f"hbase-{row.role}"),
     )
     return ChildSpec(
         name=name(settings.cell, row.role),
+        archive=f"hbase-{row.role}",
         argv=argv,
         folder=folder,
         log=folder / f"{row.role}.log",

@@ -103,7 +103,7 @@ def ensure_set(jars: JarSet, cache: Path, progress: Progress, *, maven: str | No
     with disk_full_is_clear(cache):
         require_free_space(cache, JARS_BYTES_MIN)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _one_at_a_time(folder.parent / ".lock"):
+        with one_at_a_time(folder.parent / ".lock"):
             if not folder.is_dir():
                 progress(f"fetching the jars of {jars.server} {jars.version} with Maven")
                 _fetch(jars, folder, maven)
@@ -211,7 +211,8 @@ def _run_maven(program: str, jars: JarSet, work: Path) -> None:
 
 
 @contextmanager
-def _one_at_a_time(path: Path) -> Iterator[None]:
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Hold the lock file ``path``; another process that wants it waits."""
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

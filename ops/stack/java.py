@@ -1,5 +1,6 @@
 """Find a Java that the servers run on."""
 
+import hashlib
 import re
 import shutil
 import subprocess
@@ -14,13 +15,22 @@ NEWEST = 23
 
 INSTALL = "install Java 17 (Debian: apt-get install openjdk-17-jdk-headless) or set JAVA_HOME"
 
+SIMPLE_LOGGER = (
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSS",
+    "-Dorg.slf4j.simpleLogger.showShortLogName=true",
+)
+"""Warnings to the child's own output, for servers that log through slf4j-simple."""
+
 
 @dataclass(frozen=True)
 class Java:
-    """A suitable Java: the program's path and its feature version."""
+    """A suitable Java: the program's path, its feature version, and a word for its exact build."""
 
     program: str
     version: int
+    build: str = ""
 
 
 def find_java(java_home: str | None = None) -> Java:
@@ -53,7 +63,7 @@ def find_java(java_home: str | None = None) -> Java:
             f"{program} is Java {version}, but HBase and Kafka need Java {OLDEST} to {NEWEST}: "
             f"{INSTALL}"
         )
-    return Java(program, version)
+    return Java(program, version, hashlib.sha256(output.encode()).hexdigest()[:12])
 
 
 def feature_version(output: str) -> int | None:
@@ -77,6 +87,18 @@ def _program(java_home: str | None) -> str:
     return found
 
 
+def archive_folder(cache: Path, java: Java, jars: tuple[Path, ...]) -> Path:
+    """Where class archives for this build of Java and these jars lie, if they were made."""
+    text = "\n".join((java.build, *(str(folder) for folder in jars)))
+    return cache / "archives" / hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def archive(folder: Path | None, name: str) -> Path | None:
+    """The class archive ``name`` of a folder of them, where there is one."""
+    path = None if folder is None else folder / f"{name}.jsa"
+    return path if path is not None and path.is_file() else None
+
+
 def command(
     java: Java,
     *,
@@ -85,8 +107,9 @@ def command(
     class_path: str,
     main: str,
     arguments: tuple[str, ...] = (),
+    archive: Path | None = None,
 ) -> tuple[str, ...]:
-    """A server's command line.
+    """A server's command line; ``archive`` is used if the file is there and fits.
 
     The heap bound is also the bound of memory outside it, and a server that runs out of either
     ends at once (to be restarted) instead of limping on.
@@ -100,6 +123,7 @@ def command(
         "-Xshare:auto",
         "-Djava.net.preferIPv4Stack=true",
         "-Djava.awt.headless=true",
+        *(() if archive is None else (f"-XX:SharedArchiveFile={archive}",)),
         *flags,
         "-cp",
         class_path,

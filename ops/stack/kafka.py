@@ -20,11 +20,6 @@ FORMAT_TIMEOUT_S = 60.0
 CLUSTER_ID = "ZGFzaGNlbGwtY2x1c3RlQQ"
 """A cluster's id is 16 bytes in base64; it only has to be the same at every start."""
 
-LOG_FLAGS = (
-    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-    "-Dorg.slf4j.simpleLogger.showDateTime=true",
-)
-
 
 @dataclass(frozen=True)
 class KafkaSettings:
@@ -65,6 +60,9 @@ def configuration(folder: Path, settings: KafkaSettings) -> str:
             "share.coordinator.state.topic.replication.factor": "1",
             "share.coordinator.state.topic.min.isr": "1",
             "share.coordinator.state.topic.num.partitions": "4",
+            # A killed broker is let in again only when its old session has run out (else 9 s).
+            "broker.session.timeout.ms": "4000",
+            "broker.heartbeat.interval.ms": "500",
             "group.initial.rebalance.delay.ms": "0",
             "group.min.session.timeout.ms": "2000",
             "log.retention.hours": str(settings.retention_hours),
@@ -93,7 +91,7 @@ def format_storage(folder: Path, settings: KafkaSettings, java: jvm.Java, jars: 
     argv = jvm.command(
         java,
         heap_mb=128,
-        flags=("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *LOG_FLAGS),
+        flags=("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *jvm.SIMPLE_LOGGER),
         class_path=class_path(jars),
         main=FORMAT_MAIN,
         arguments=("format", "-t", CLUSTER_ID, "-c", str(file)),
@@ -118,18 +116,27 @@ def format_storage(folder: Path, settings: KafkaSettings, java: jvm.Java, jars: 
         raise ChildFailed(f"Kafka's storage in {folder} could not be formatted:\n{last}")
 
 
-def child(folder: Path, settings: KafkaSettings, java: jvm.Java, jars: Path) -> ChildSpec:
+def child(
+    folder: Path,
+    settings: KafkaSettings,
+    java: jvm.Java,
+    jars: Path,
+    *,
+    archives: Path | None = None,
+) -> ChildSpec:
     """Kafka in ``folder``, listening on the loopback address."""
     argv = jvm.command(
         java,
         heap_mb=settings.heap_mb,
-        flags=("-XX:+UseG1GC", "-XX:MaxGCPauseMillis=50", *LOG_FLAGS),
+        flags=("-XX:+UseG1GC", "-XX:MaxGCPauseMillis=50", *jvm.SIMPLE_LOGGER),
         class_path=class_path(jars),
         main=MAIN,
         arguments=(str(folder / "server.properties"),),
+        archive=jvm.archive(archives, NAME),
     )
     return ChildSpec(
         name=NAME,
+        archive=NAME,
         argv=argv,
         folder=folder,
         log=folder / "kafka.log",

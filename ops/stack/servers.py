@@ -8,7 +8,7 @@ from ops.stack.child import ChildSpec
 from ops.stack.disk import require_free_space
 from ops.stack.hbase import HBaseHeaps
 from ops.stack.jars import JarSets, Progress, ensure_jars
-from ops.stack.java import Java, find_java
+from ops.stack.java import Java, archive_folder, find_java
 from ops.stack.ports import LOOPBACK, PortReservation, require_free
 from ops.stack.redis_binary import find_redis
 
@@ -34,11 +34,15 @@ class Addresses:
 
 @dataclass(frozen=True)
 class Programs:
-    """What the servers are run with; found before anything is started."""
+    """What the servers are run with; found before anything is started.
+
+    ``archives`` is a folder of class archives for a quicker start, which need not exist.
+    """
 
     java: Java
     jars: JarSets
     redis: str
+    archives: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,11 @@ class Planner:
             self._port(zookeeper.NAME), self._memory.zookeeper_mb
         )
         spec = zookeeper.child(
-            self._folder / "zookeeper", settings, self._programs.java, self._programs.jars.zookeeper
+            self._folder / "zookeeper",
+            settings,
+            self._programs.java,
+            self._programs.jars.zookeeper,
+            archives=self._programs.archives,
         )
         return [self._holding(spec)], _local(settings.port)
 
@@ -142,7 +150,11 @@ class Planner:
             self._memory.kafka_mb,
         )
         spec = kafka.child(
-            self._folder / "kafka", settings, self._programs.java, self._programs.jars.kafka
+            self._folder / "kafka",
+            settings,
+            self._programs.java,
+            self._programs.jars.kafka,
+            archives=self._programs.archives,
         )
         return [self._holding(spec)], _local(settings.port)
 
@@ -174,6 +186,7 @@ class Planner:
             settings,
             self._programs.java,
             self._programs.jars.hbase,
+            archives=self._programs.archives,
             needs=() if self._overrides.zookeeper else (zookeeper.NAME,),
         )
         addresses = CellAddresses(
@@ -226,7 +239,9 @@ def find_programs(cache: Path, progress: Progress, *, java_home: str | None = No
     Raises JavaMissing, JavaUnsuitable, RedisMissing, MavenMissing, JarsUnavailable or DiskFull.
     """
     java = find_java(java_home)
-    return Programs(java, ensure_jars(cache, progress), find_redis())
+    jars = ensure_jars(cache, progress)
+    archives = archive_folder(cache, java, (jars.hbase, jars.kafka, jars.zookeeper))
+    return Programs(java, jars, find_redis(), archives)
 
 
 def _local(port: int) -> str:

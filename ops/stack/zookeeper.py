@@ -48,7 +48,14 @@ def configuration(folder: Path, settings: ZooKeeperSettings) -> str:
     )
 
 
-def child(folder: Path, settings: ZooKeeperSettings, java: jvm.Java, jars: Path) -> ChildSpec:
+def child(
+    folder: Path,
+    settings: ZooKeeperSettings,
+    java: jvm.Java,
+    jars: Path,
+    *,
+    archives: Path | None = None,
+) -> ChildSpec:
     """ZooKeeper in ``folder``, listening on the loopback address."""
     file = folder / "zoo.cfg"
     argv = jvm.command(
@@ -57,17 +64,18 @@ def child(folder: Path, settings: ZooKeeperSettings, java: jvm.Java, jars: Path)
         flags=(
             "-XX:+UseSerialGC",
             "-XX:TieredStopAtLevel=1",
-            "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-            "-Dorg.slf4j.simpleLogger.showDateTime=true",
+            *jvm.SIMPLE_LOGGER,
             # Its transaction log is preallocated in 64 MiB steps by default.
             "-Dzookeeper.preAllocSize=4096",
         ),
         class_path=class_path(jars),
         main=MAIN,
         arguments=(str(file),),
+        archive=jvm.archive(archives, NAME),
     )
     return ChildSpec(
         name=NAME,
+        archive=NAME,
         argv=argv,
         folder=folder,
         log=folder / "zookeeper.log",

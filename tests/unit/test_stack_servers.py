@@ -1,6 +1,7 @@
 """What the servers are told: pure functions from folder, ports and settings."""
 
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,22 @@ def test_heap_bounds_reach_the_command_lines(tmp_path: Path, programs: Programs)
         "hbase-a-thrift1": "-Xmx301m",
         "hbase-a-thrift2": "-Xmx301m",
     }
+
+
+def test_class_archives_are_used_where_they_were_made(tmp_path: Path, programs: Programs) -> None:
+    archives = tmp_path / "archives"
+    archives.mkdir()
+    (archives / "hbase-master.jsa").touch()
+    planner = Planner(tmp_path, replace(programs, archives=archives))
+    children = by_name(planner.stack(["a", "b"]).children)
+    planner.close()
+    option = f"-XX:SharedArchiveFile={archives / 'hbase-master.jsa'}"
+    assert {name for name, child in children.items() if option in child.argv} == {
+        "hbase-a-master",
+        "hbase-b-master",
+    }
+    others = [child.argv for name, child in children.items() if not name.endswith("master")]
+    assert not any("SharedArchiveFile" in text for argv in others for text in argv)
 
 
 def test_a_configured_port_that_is_taken_is_named_with_who_wants_it(
