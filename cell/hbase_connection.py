@@ -165,6 +165,8 @@ class Reply:
         if not got:
             raise GatewayLost("closed in the middle of an answer")
         self._budget -= got
+        if self._budget < 0:
+            raise TooMuch(f"the answer is over {REPLY_BYTES_MAX} bytes")
         return got
 
     def _need(self, count: int) -> None:

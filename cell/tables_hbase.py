@@ -14,10 +14,10 @@ A row is one column, family `d`, empty qualifier, and its HBase timestamp is the
 understands 2^63 - 1 as "now", so that is no version.
 
 When a gateway does not answer, reads are tried once more, on a fresh connection and if possible
-another gateway, within `timeout_ms`. Writes are repeated with growing pauses for `patience_ms`,
-which outlasts the restart of a region server; they may be, because the same row at the same version
-changes nothing. `put_if` is never repeated once it may have been sent: after Unavailable its
-outcome is unknown, and its caller reads the row.
+another gateway, within `timeout_ms`. Writes, each try with that time-out, are repeated with growing
+pauses for `patience_ms`, which outlasts the restart of a region server; they may be, because the
+same row at the same version changes nothing. `put_if` is never repeated once it may have been
+sent: after Unavailable its outcome is unknown, and its caller reads the row.
 
 Nothing here depends on where regions begin and end.
 """
@@ -397,7 +397,6 @@ class HBaseTables:
         self, table: str, attempt: Callable[[float], T], call_s: float | None = None
     ) -> T:
         """Repeat what may be repeated until it succeeds or the patience is at its end."""
-        end = time.monotonic() + self._patience_s
         try:
             for trial in stamina.retry_context(
                 on=_TryAgain,
@@ -408,7 +407,7 @@ class HBaseTables:
                 wait_jitter=0.1,
             ):
                 with trial:
-                    deadline = min(end, time.monotonic() + (call_s or self._timeout_s))
+                    deadline = time.monotonic() + (call_s or self._timeout_s)
                     return self._attempt(table, attempt, deadline)
         except _TryAgain as error:
             raise Unavailable(f"HBase: {error}") from error

@@ -146,7 +146,7 @@ def test_a_dead_server_is_a_miss_and_comes_back_by_itself() -> None:
         b"HTTP/1.1 400 Bad Request\r\n\r\n",
         b"-LOADING Redis is loading the dataset in memory\r\n",
         b"-NOAUTH Authentication required.\r\n",
-        b"*1000000000\r\n",
+        b"*1000000\r\n",
         b"$2000000000\r\nx",
         b"\x00\xff\x00\xff\r\n",
     ],
