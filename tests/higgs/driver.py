@@ -57,9 +57,11 @@ TOKENS_MAX = 64
 
 
 class Ids:
-    """Ids of this machine's clock, ascending, by the last worker id (no lease gives it so soon)."""
+    """Ids of this machine's clock, ascending, by one of the last worker ids (no lease gives them
+    so soon)."""
 
-    def __init__(self) -> None:
+    def __init__(self, worker: int = WORKERS - 1) -> None:
+        self._worker = worker
         self._lock = threading.Lock()
         self._at_ms = 0
         self._sequence = 0
@@ -74,7 +76,7 @@ class Ids:
                 self._sequence += 1
             else:
                 self._at_ms, self._sequence = self._at_ms + 1, 0
-            return compose(self._at_ms, WORKERS - 1, self._sequence)
+            return compose(self._at_ms, self._worker, self._sequence)
 
 
 def insist(

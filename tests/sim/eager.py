@@ -6,8 +6,8 @@ come. `Eager(spoil=...)` leaves one rule out, to see that whoever tests it notic
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 
 from cell.dashboard import (
     Build,
@@ -65,7 +65,7 @@ class Eager:
     """A Dashboard in memory."""
 
     spoil: str = ""
-    _ids: Ids = field(default_factory=Ids)
+    _ids: Ids = field(default_factory=lambda: Ids(worker=1))
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _posts: dict[PostRef, Draft | None] = field(default_factory=dict)
     _order: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
@@ -81,6 +81,7 @@ class Eager:
             if self.spoil == "retry is a new post" and PostRef(author, post_id) in self._posts:
                 post_id = self._ids.take()
             ref = PostRef(author, post_id)
+            draft = replace(draft, mentions=tuple(dict.fromkeys(draft.mentions)))
             if ref not in self._posts:
                 self._posts[ref] = draft
                 self._order[author].append(post_id)
@@ -177,6 +178,8 @@ class Eager:
             if self.spoil == "oldest first skips" and query.oldest_first and query.limit < 3:
                 found = found[1:]
             entries = tuple(found[: query.limit])
+            if not query.hydrate:
+                entries = tuple(replace(e, post=None) for e in entries)
             return _page(entries, end=len(found) <= query.limit)
 
     def author_posts(
@@ -280,13 +283,20 @@ class Eager:
 
 
 @dataclass
-class EagerPlatform:
-    """The embedded platform's interface over `Eager`: nothing can be lost, so faults do nothing."""
+class EagerWorld:
+    """`tests.sim.machine.World` over `Eager`: nothing is kept elsewhere, so nothing can be lost."""
 
     dashboard: Eager
-    names: tuple[str, ...] = ("one", "two")
-    rewound: list[str] = field(default_factory=list)
-    close: Callable[[], None] = lambda: None
+    cells: tuple[str, ...] = ("one", "two")
+
+    def restart(self) -> None:
+        self.dashboard.restart()
+
+    def crash_ingest(self, cell: str) -> None:
+        assert cell in self.cells
+
+    def rewind(self, cell: str, tenths: int) -> None:
+        assert cell in self.cells
 
 
 def _notices(ref: PostRef, draft: Draft) -> dict[int, _Slot]:
