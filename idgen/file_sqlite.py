@@ -102,10 +102,17 @@ class SqliteFile:
         self._idle_lock = threading.Lock()
         self._readers = threading.BoundedSemaphore(READERS_MAX)
         self._writer = self._connect()
-        have = {name for (name,) in self.read("SELECT name FROM sqlite_master")}
-        missing = [statement for name, statement in schema.items() if name not in have]
-        if missing:
-            self.write(lambda connection: [connection.execute(s) for s in missing])
+        query = "SELECT name FROM sqlite_master"
+        if schema.keys() - {name for (name,) in self.read(query)}:
+
+            def make(connection: Connection) -> None:
+                # Another process may have been quicker.
+                have = {name for (name,) in connection.execute(query)}
+                for name, statement in schema.items():
+                    if name not in have:
+                        connection.execute(statement)
+
+            self.write(make)
 
     # -- reading -----------------------------------------------------------------------------
 
