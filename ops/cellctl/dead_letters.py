@@ -1,17 +1,19 @@
 """`cellctl dead-letters`: events that a cell could not apply."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import click
 from rich.table import Table
 from rich.text import Text
 
-from ops.cellctl.outcome import Ended, Exit
+from firehose.codec import Poison, UnknownKind, decode
+from firehose.dead_letters import LIMIT_MAX, DeadLetter
+from idgen.errors import Corrupt, DashcellError
+from ops.cellctl.outcome import Ended, Exit, ended
 from ops.cellctl.seat import Seat, at_platform
 from ops.cellctl.terminal import console, harmless, when
-from ops.platform_port import DeadLetter
 
-LIST_MAX = 10_000
+HEAD_BYTES = 64
 
 
 @click.group("dead-letters")
@@ -24,17 +26,18 @@ def command() -> None:
 
 @command.command("list")
 @click.argument("cell")
-@click.option("--limit", type=click.IntRange(1, LIST_MAX), default=100, show_default=True)
+@click.option("--after", default="", metavar="LETTER", help="Those behind this one.")
+@click.option("--limit", type=click.IntRange(1, LIMIT_MAX), default=100, show_default=True)
 @at_platform
-def list_letters(seat: Seat, cell: str, limit: int) -> None:
-    """List a cell's dead letters, oldest first.
+def list_letters(seat: Seat, cell: str, after: str, limit: int) -> None:
+    """List a cell's open dead letters, oldest first.
 
     \b
     Examples:
       cellctl dead-letters list a
     """
-    letters = seat.platform.dead_letters(cell).list(limit)
-    seat.answer(letters, lambda: _draw(letters))
+    letters = seat.platform.dead_letters(cell).list(after, limit)
+    seat.answer([_document(each) for each in letters], lambda: _draw(letters))
 
 
 @command.command("show")
@@ -48,16 +51,10 @@ def show_letter(seat: Seat, cell: str, letter: str) -> None:
     Examples:
       cellctl dead-letters show a 0-17
     """
-    letters = seat.platform.dead_letters(cell).list(LIST_MAX)
-    found = next((each for each in letters if each.id == letter), None)
-    if found is None:
-        raise Ended(
-            Exit.NOT_FOUND,
-            f"cell {cell} has no dead letter {letter}: `cellctl dead-letters list {cell}` has "
-            "those that there are",
-        )
-    lines = _whole(found)
-    seat.answer(found, lambda: click.echo("\n".join(lines)))
+    found = seat.platform.dead_letters(cell).show(letter)
+    document = _document(found)
+    lines = [f"{name:10} {harmless(str(value))}" for name, value in document.items()]
+    seat.answer(document, lambda: click.echo("\n".join(lines)))
 
 
 @command.command("retry")
@@ -73,11 +70,10 @@ def retry(seat: Seat, cell: str, letters: tuple[str, ...], execute: bool) -> Non
       cellctl dead-letters retry a 0-17
       cellctl dead-letters retry a 0-17 --execute
     """
-    if not execute:
+    if execute:
+        _each(seat, "retried", letters, seat.platform.dead_letters(cell).retry)
+    else:
         _plan(seat, "apply again", cell, letters)
-        return
-    count = seat.platform.dead_letters(cell).retry(letters)
-    _done(seat, "retried", count, letters)
 
 
 @command.command("discard")
@@ -92,11 +88,10 @@ def discard(seat: Seat, cell: str, letters: tuple[str, ...], execute: bool) -> N
     Examples:
       cellctl dead-letters discard a 0-17 --execute
     """
-    if not execute:
+    if execute:
+        _each(seat, "discarded", letters, seat.platform.dead_letters(cell).discard)
+    else:
         _plan(seat, "give up for good", cell, letters)
-        return
-    count = seat.platform.dead_letters(cell).discard(letters)
-    _done(seat, "discarded", count, letters)
 
 
 def _plan(seat: Seat, what: str, cell: str, letters: Sequence[str]) -> None:
@@ -105,11 +100,41 @@ def _plan(seat: Seat, what: str, cell: str, letters: Sequence[str]) -> None:
     seat.answer(document, lambda: click.echo(text))
 
 
-def _done(seat: Seat, what: str, count: int, letters: Sequence[str]) -> None:
-    document = {what: count, "of": len(letters), "executed": True}
-    seat.answer(document, lambda: click.echo(f"{what} {count} of {len(letters)}"))
-    if count < len(letters):
-        raise Ended(Exit.PARTIAL, f"{len(letters) - count} were not {what}: list what is left")
+def _each(seat: Seat, what: str, letters: Sequence[str], settle: Callable[[str], None]) -> None:
+    failed: dict[str, DashcellError] = {}
+    for letter in letters:
+        try:
+            settle(letter)
+        except DashcellError as error:
+            failed[letter] = error
+    if len(failed) == len(letters):
+        raise next(iter(failed.values()))
+    done = [letter for letter in letters if letter not in failed]
+    document = {what: done, "failed": sorted(failed), "executed": True}
+    seat.answer(document, lambda: click.echo(f"{what}: {', '.join(done)}"))
+    if failed:
+        reasons = "; ".join(f"{name}: {ended(e).format_message()}" for name, e in failed.items())
+        raise Ended(Exit.PARTIAL, f"{len(failed)} of {len(letters)} were not {what}: {reasons}")
+
+
+def _document(letter: DeadLetter) -> dict[str, object]:
+    return {
+        "id": letter.id,
+        "partition": letter.partition,
+        "offset": letter.offset,
+        "at_ms": letter.at_ms,
+        "reason": letter.reason,
+        "outcome": letter.outcome.value if letter.outcome is not None else None,
+        "bytes": len(letter.value),
+        "event": _event(letter),
+    }
+
+
+def _event(letter: DeadLetter) -> str:
+    try:
+        return repr(decode(letter.value))
+    except (Corrupt, Poison, UnknownKind):
+        return f"cannot be read; begins with {letter.value[:HEAD_BYTES].hex()}"
 
 
 def _draw(letters: Sequence[DeadLetter]) -> None:
@@ -117,22 +142,8 @@ def _draw(letters: Sequence[DeadLetter]) -> None:
         click.echo("no dead letters")
         return
     table = Table(box=None, pad_edge=False)
-    for column in ("id", "partition", "offset", "since", "reason"):
+    for column in ("id", "since", "reason"):
         table.add_column(column)
     for each in letters:
-        table.add_row(
-            each.id,
-            str(each.partition),
-            str(each.offset),
-            when(each.at_ms),
-            Text(harmless(each.reason)),
-        )
+        table.add_row(each.id, when(each.at_ms), Text(harmless(each.reason)))
     console().print(table)
-
-
-def _whole(letter: DeadLetter) -> list[str]:
-    return [
-        f"{letter.id}: partition {letter.partition}, offset {letter.offset}, {when(letter.at_ms)}",
-        f"  reason  {harmless(letter.reason)}",
-        f"  event   {harmless(letter.event) or '(cannot be read)'}",
-    ]

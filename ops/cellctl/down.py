@@ -22,7 +22,8 @@ def command(data: Path | None, json_wanted: bool) -> None:
     Examples:
       cellctl down --data site
     """
-    folder = Path(configuration(data).platform.data)
+    # A broken configuration must not keep anybody from stopping what --data names.
+    folder = data or Path(configuration(None).platform.data)
     with progress_line() as say:
         stopped = surroundings().open_doors().stop(folder, say)
     if json_wanted:

@@ -1,15 +1,9 @@
 """`cellctl flags`: the platform's flags, followed live by every process."""
 
-from collections.abc import Sequence
-
 import click
-from rich.table import Table
-from rich.text import Text
 
 from ops.cellctl.outcome import Ended, Exit
 from ops.cellctl.seat import Seat, at_platform
-from ops.cellctl.terminal import console
-from ops.platform_port import Flag
 
 OF = 10_000
 
@@ -18,21 +12,23 @@ OF = 10_000
 def command() -> None:
     """List and change the platform's flags.
 
-    A flag is on for so many of 10,000 users, the same ones every time.
+    A flag is on for so many of 10,000 users, the same ones every time. One that was never set has
+    its default.
     """
 
 
 @command.command("list")
 @at_platform
 def list_flags(seat: Seat) -> None:
-    """List all flags.
+    """List all flags that were set.
 
     \b
     Examples:
       cellctl flags list --json
     """
-    flags = seat.platform.flags.list()
-    seat.answer(flags, lambda: _draw(flags))
+    flags = dict(sorted(seat.platform.flags.all().items()))
+    text = "\n".join(f"{name}  {value}" for name, value in flags.items()) or "no flag is set"
+    seat.answer(flags, lambda: click.echo(text))
 
 
 @command.command("get")
@@ -43,13 +39,12 @@ def get_flag(seat: Seat, name: str) -> None:
 
     \b
     Examples:
-      cellctl flags get materialization.pull
+      cellctl flags get pull-hot-authors
     """
-    found = next((flag for flag in seat.platform.flags.list() if flag.name == name), None)
-    if found is None:
-        raise Ended(Exit.NOT_FOUND, f"no flag is named {name!r}: `cellctl flags list` has them all")
-    value = str(found.value)
-    seat.answer(found, lambda: click.echo(value))
+    value = seat.platform.flags.all().get(name)
+    if value is None:
+        raise Ended(Exit.NOT_FOUND, f"no flag {name!r} is set: `cellctl flags list` has them all")
+    seat.answer({"name": name, "value": value}, lambda: click.echo(str(value)))
 
 
 @command.command("set")
@@ -61,17 +56,29 @@ def set_flag(seat: Seat, name: str, value: int) -> None:
 
     \b
     Examples:
-      cellctl flags set materialization.pull 100
+      cellctl flags set pull-hot-authors 100
     """
-    before = seat.platform.flags.set(name, value)
-    document = {"name": name, "before": before.value, "value": value}
-    seat.answer(document, lambda: click.echo(f"{name}: {before.value} -> {value} of {OF}"))
+    before = seat.platform.flags.all().get(name)
+    seat.platform.flags.set(name, value)
+    _changed(seat, name, before, value)
 
 
-def _draw(flags: Sequence[Flag]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for column in ("name", f"of {OF}", "default", "what it is"):
-        table.add_column(column)
-    for flag in flags:
-        table.add_row(flag.name, str(flag.value), str(flag.default), Text(flag.description))
-    console().print(table)
+@command.command("unset")
+@click.argument("name")
+@at_platform
+def unset_flag(seat: Seat, name: str) -> None:
+    """Give a flag its default back.
+
+    \b
+    Examples:
+      cellctl flags unset pull-hot-authors
+    """
+    before = seat.platform.flags.all().get(name)
+    seat.platform.flags.delete(name)
+    _changed(seat, name, before, None)
+
+
+def _changed(seat: Seat, name: str, before: int | None, value: int | None) -> None:
+    words = ["default" if each is None else f"{each} of {OF}" for each in (before, value)]
+    document = {"name": name, "before": before, "value": value}
+    seat.answer(document, lambda: click.echo(f"{name}: {words[0]} -> {words[1]}"))

@@ -1,0 +1,256 @@
+"""cellctl's commands for operators: up, down, serve, doctor, flags, dead letters, the rest."""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from firehose.codec import encode
+from firehose.dead_letters import DeadLetter
+from firehose.event import Draft, PostCreated
+from idgen.errors import Conflict
+from ops.cellctl.main import COMMANDS, cli
+from ops.cellctl.outcome import Exit
+from ops.stack.errors import FolderInUse, JavaMissing, PortInUse
+from tests.cli.stand_in import Bench, StandInLetters, every_command
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return Bench(tmp_path)
+
+
+def test_exit_codes_are_the_ones_that_scripts_rely_on():
+    assert {code.name: int(code) for code in Exit} == {
+        "DONE": 0,
+        "FAILED": 1,
+        "USAGE": 2,
+        "NOT_FOUND": 3,
+        "CONFLICT": 4,
+        "PRECONDITION": 5,
+        "UNREACHABLE": 6,
+        "STILL_RUNNING": 7,
+        "PARTIAL": 8,
+    }
+
+
+def test_up_starts_what_was_asked_for_tells_where_it_is_and_stops_it_in_the_end(bench):
+    text = bench.done("up", "--profile", "stack", "--cells", "2")
+    (_, config), *_ = bench.doors.asked
+    assert config.platform.profile == "stack"
+    assert config.platform.cells == 2
+    assert config.platform.data == str(bench.folder)
+    assert "router at 127.0.0.1:4000" in text
+    assert bench.doors.running.stopped == 1
+
+
+def test_up_is_the_embedded_profile_unless_configured(bench, tmp_path):
+    bench.done("up")
+    assert bench.doors.asked[0][1].platform.profile == "embedded"
+    (tmp_path / "dashcell.toml").write_text('[platform]\nprofile = "stack"\n')
+    bench.done("up")
+    assert bench.doors.asked[-1][1].platform.profile == "stack"
+
+
+def test_up_interrupted_stops_everything_and_is_no_failure(bench):
+    bench.doors.interrupted = True
+    assert bench.run("up").exit_code == 0
+    assert bench.doors.running.stopped == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (JavaMissing("no java on PATH: install Java 17"), 5),
+        (PortInUse("port 2181 is in use"), 5),
+        (FolderInUse("it is already run by process 17"), 4),
+        (Conflict("it is already run"), 4),
+    ],
+)
+def test_up_that_cannot_start_says_why_in_a_sentence(bench, error, code):
+    bench.doors.start_error = error
+    result = bench.run("up")
+    assert result.exit_code == code
+    assert result.stderr == f"cellctl: {error}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[platform]\nprofil = "stack"\n', "platform.profil"),
+        ("[platform]\ncells = 0\n", "platform.cells"),
+        ("[platform\n", "dashcell.toml"),
+    ],
+)
+def test_a_broken_configuration_is_named_with_file_and_key(bench, tmp_path, text, said):
+    (tmp_path / "dashcell.toml").write_text(text)
+    result = bench.run("up")
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert "dashcell.toml" in result.stderr
+    assert bench.doors.asked == []
+
+
+def test_a_broken_configuration_keeps_nobody_from_stopping(bench, tmp_path):
+    (tmp_path / "dashcell.toml").write_text("[platform\n")
+    assert bench.run("down", "--data", str(tmp_path)).exit_code == 0
+
+
+def test_down_tells_what_it_stopped(bench):
+    assert bench.done("down") == "stopped: router\n"
+    assert bench.doors.asked == [("stop", Path(bench.folder))]
+    assert json.loads(bench.done("down", "--json")) == {"stopped": ["router"]}
+
+
+def test_down_of_what_does_not_run_is_done(bench):
+    bench.doors.to_stop = []
+    assert "nothing was running" in bench.done("down")
+
+
+def test_serve_runs_one_role(bench):
+    bench.done("serve", "ingest", "--cell", "a")
+    (_, (role, cell, config)), *_ = bench.doors.asked
+    assert (role, cell, config.platform.data) == ("ingest", "a", str(bench.folder))
+    assert bench.run("serve", "kitchen").exit_code == 2
+
+
+def test_version_is_told_to_people_and_programs(bench):
+    assert bench.done("version").startswith("dashcell 0.")
+    assert re.match(r"\d+\.\d+\.\d+", json.loads(bench.done("version", "--json"))["version"])
+
+
+def test_version_imports_nothing_heavy():
+    heavy = ["rich", "numpy", "thriftpy2", "starlette", "confluent_kafka", "ops.platform"]
+    code = (
+        "import sys; from click.testing import CliRunner; from ops.cellctl.main import cli; "
+        "assert CliRunner().invoke(cli, ['version']).exit_code == 0; "
+        f"print([name for name in {heavy!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n", "import it inside the command that needs it"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_a_script_for_the_shell(bench, shell):
+    script = bench.done("completion", shell)
+    assert f"_CELLCTL_COMPLETE={shell}_complete" in script
+    assert "%(" not in script
+
+
+def test_bash_completes_commands():
+    env = {"_CELLCTL_COMPLETE": "bash_complete", "COMP_WORDS": "cellctl pub", "COMP_CWORD": "1"}
+    result = CliRunner().invoke(cli, [], env=env, prog_name="cellctl")
+    assert "publish" in result.output
+
+
+def test_doctor_has_a_finding_for_everything_a_platform_needs(bench):
+    result = bench.run("doctor", "--json")
+    found = {each["name"]: each for each in json.loads(result.stdout)}
+    assert {"Python", "configuration", "Java", "jars", "Maven", "Redis", "disk"} <= set(found)
+    assert found["platform"]["state"] == "ok"
+    assert all(each["remedy"] for each in found.values() if each["state"] != "ok")
+    assert result.exit_code in (0, 5)
+
+
+def test_doctor_takes_a_broken_configuration_for_a_fault(bench, tmp_path):
+    (tmp_path / "dashcell.toml").write_text("[platform]\ncells = 0\n")
+    result = bench.run("doctor")
+    assert result.exit_code == 5
+    assert "platform.cells" in result.stdout
+    assert "configuration" in result.stderr
+
+
+def test_doctor_names_missing_java_as_a_fault_of_the_stack_alone(bench, tmp_path):
+    nowhere = tmp_path / "nowhere"
+    settings = f'[stack]\njava_home = "{nowhere}"\njars = "{nowhere}"\n[platform]\nprofile = '
+    states = {}
+    for profile in ("embedded", "stack"):
+        (tmp_path / "dashcell.toml").write_text(f'{settings}"{profile}"\n')
+        found = json.loads(bench.run("doctor", "--json").stdout)
+        states[profile] = {each["name"]: each["state"] for each in found}
+    assert (states["embedded"]["Java"], states["stack"]["Java"]) == ("note", "fault")
+    assert (states["embedded"]["jars"], states["stack"]["jars"]) == ("note", "fault")
+
+
+def test_doctor_names_the_port_that_somebody_else_has(bench, tmp_path):
+    bench.doors.runs = False
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        (tmp_path / "dashcell.toml").write_text(f"[listen]\nrouter = {port}\n")
+        result = bench.run("doctor", "--json")
+    found = {each["name"]: each for each in json.loads(result.stdout)}
+    assert found[f"port {port}"]["state"] == "fault"
+    assert result.exit_code == 5
+
+
+def test_flags_are_listed_shown_set_and_unset(bench):
+    assert bench.done("flags", "list") == "no flag is set\n"
+    assert bench.done("flags", "set", "pull", "100") == "pull: default -> 100 of 10000\n"
+    assert bench.done("flags", "get", "pull") == "100\n"
+    assert json.loads(bench.done("flags", "list", "--json")) == {"pull": 100}
+    assert bench.done("flags", "unset", "pull") == "pull: 100 of 10000 -> default\n"
+    assert bench.run("flags", "get", "pull").exit_code == 3
+    assert bench.run("flags", "unset", "pull").exit_code == 3
+    assert bench.run("flags", "set", "pull", "10001").exit_code == 2
+
+
+def letters() -> StandInLetters:
+    good = encode(PostCreated(17, 88, Draft(body="hello")))
+    return StandInLetters(
+        [DeadLetter(0, 17, 1, "not applied\x1b[2J", good), DeadLetter(1, 2, 3, "cut", b"\xdc")]
+    )
+
+
+def test_dead_letters_are_listed_and_shown_with_their_event(bench):
+    bench.platform.letters = letters()
+    assert "0-17" in (text := bench.done("dead-letters", "list", "a"))
+    assert "\x1b" not in text
+    shown = bench.done("dead-letters", "show", "a", "0-17")
+    assert "hello" in shown
+    assert "\x1b" not in shown
+    assert "cannot be read" in bench.done("dead-letters", "show", "a", "1-2")
+    assert [each["id"] for each in json.loads(bench.done("dead-letters", "list", "a", "--json"))]
+    assert bench.run("dead-letters", "show", "a", "9-9").exit_code == 3
+    assert bench.run("dead-letters", "list", "z").exit_code == 3
+
+
+@pytest.mark.parametrize(("verb", "done"), [("retry", "retried"), ("discard", "discarded")])
+def test_dead_letters_are_settled_only_with_execute(bench, verb, done):
+    bench.platform.letters = letters()
+    assert "--execute" in bench.done("dead-letters", verb, "a", "0-17")
+    assert bench.platform.letters.settled == []
+    bench.done("dead-letters", verb, "a", "0-17", "--execute")
+    assert bench.platform.letters.settled == [(done, "0-17")]
+
+
+def test_settling_some_of_the_letters_is_partial(bench):
+    bench.platform.letters = letters()
+    result = bench.run("dead-letters", "retry", "a", "0-17", "9-9", "--execute")
+    assert result.exit_code == 8
+    assert "9-9" in result.stderr
+    assert bench.platform.letters.settled == [("retried", "0-17")]
+    assert bench.run("dead-letters", "retry", "a", "9-9", "--execute").exit_code == 3
+
+
+def test_the_list_of_commands_says_what_their_own_help_says():
+    for name, line in COMMANDS.items():
+        command = cli.get_command(None, name)
+        assert command.name == name
+        assert (command.help or "").splitlines()[0] == line, f"{name}: make both lines the same"
+
+
+@pytest.mark.parametrize(("path", "command"), list(every_command(cli)), ids=lambda x: str(x)[:40])
+def test_every_command_has_help_with_an_example(path, command):
+    assert f"cellctl {' '.join(path)}" in command.help, "add an Examples block to the docstring"
+
+
+@pytest.mark.parametrize(("path", "command"), list(every_command(cli)), ids=lambda x: str(x)[:40])
+def test_every_command_that_asks_can_answer_in_json(path, command):
+    if path[0] in ("serve", "completion"):
+        return
+    assert "--json" in {word for p in command.params for word in p.opts}
