@@ -6,7 +6,9 @@ the same form.
 
 import logging
 import sys
+import threading
 from collections.abc import Mapping
+from types import TracebackType
 from typing import Any, Final, TextIO
 
 import structlog
@@ -67,3 +69,24 @@ def configure(
     root.setLevel(number)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
+
+
+def log_strays() -> None:
+    """Have exceptions that nobody caught logged like everything else, instead of printed."""
+    log = logging.getLogger("dashcell.stray")
+
+    def of_process(
+        kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
+        log.critical("the process failed", exc_info=(kind, error, trace))
+
+    def of_thread(stray: threading.ExceptHookArgs) -> None:
+        error = stray.exc_value or stray.exc_type()
+        log.critical(
+            "a thread failed: %s",
+            stray.thread.name if stray.thread else "unknown",
+            exc_info=(stray.exc_type, error, stray.exc_traceback),
+        )
+
+    sys.excepthook = of_process
+    threading.excepthook = of_thread

@@ -72,7 +72,7 @@ class Channel:
         """
         if self._closed:
             raise Unavailable("this client is closed", retry_after_ms=0)
-        body = _encode(self._service, method, request)
+        body = encode_call(self._service, method, request)
         until = time.monotonic() + deadline_ms / 1000 + GRACE_S
         if not self._room.acquire(timeout=max(0.0, until - time.monotonic())):
             raise Throttled(f"{self._connections_max} calls of this client are in flight", 100)
@@ -80,7 +80,7 @@ class Channel:
             reply = self._exchange(method, body, until, repeatable=repeatable)
         finally:
             self._room.release()
-        return _decode(self._service, method, reply)
+        return decode_answer(self._service, method, reply)
 
     def close(self) -> None:
         """Close all connections that are not in use; those that are, when their calls end."""
@@ -136,9 +136,9 @@ class _Place:
         self._closed = False
 
     def avoid(self) -> None:
-        """Others first for a while; what is idle here is as broken."""
+        """Others first for a while. Idle connections are kept: a server that takes no new ones
+        still serves them, and those that it closed are known by that."""
         self.avoided_until = time.monotonic() + _AVOIDED_S
-        self._drop_idle()
 
     def close(self) -> None:
         self._closed = True
@@ -225,7 +225,8 @@ def _left(until: float) -> float:
     return left_s
 
 
-def _encode(service: Any, method: str, request: Any) -> bytes:
+def encode_call(service: Any, method: str, request: Any) -> bytes:
+    """A call as a message without its frame. Raises BadRequest for a value that does not fit."""
     transport = TCyMemoryBuffer()
     protocol = TCyBinaryProtocol(transport, max_depth=DEPTH_MAX)
     protocol.write_message_begin(method, TMessageType.CALL, 0)
@@ -240,7 +241,11 @@ def _encode(service: Any, method: str, request: Any) -> bytes:
     return written
 
 
-def _decode(service: Any, method: str, reply: bytes) -> Any:
+def decode_answer(service: Any, method: str, reply: bytes) -> Any:
+    """The result in a reply. Raises the error in it, and Unavailable for what is no reply.
+
+    Lengths are believed: this reads what our own servers say.
+    """
     protocol = TCyBinaryProtocol(TCyMemoryBuffer(reply), max_depth=DEPTH_MAX)
     try:
         name, kind, _ = protocol.read_message_begin()

@@ -162,10 +162,10 @@ class ServiceHost:
         def work() -> None:
             try:
                 worker.run(self._worker_stop)
-            except BaseException:
+            except BaseException:  # noqa: BLE001 - whatever ended the worker ends the service
                 _log.exception("the worker failed")
                 self._worker_ended("the worker failed; the log has the reason")
-                raise
+                return
             if not self._worker_stop.is_set():
                 _log.error("the worker ended without being told to")
                 self._worker_ended("the worker ended without being told to")
@@ -194,6 +194,7 @@ def run_service(role: str, parts: ServiceParts, config: Config, *, cell: str = "
     """
     always = {"role": role, "cell": cell} if cell else {"role": role}
     logs.configure(config.log.level, always=always)
+    logs.log_strays()
     host = ServiceHost(role, parts, config, Metrics(process=True))
     _stop_by_signal(host)
     host.start()

@@ -35,6 +35,8 @@ class ScriptedDashboard:
 def serving(
     dashboard: Any, limits: ServerLimits | None = None, **more: Any
 ) -> Iterator[tuple[ThriftServer, DashboardClient]]:
-    with ThriftServer(dashboard_service(dashboard), limits=limits, **more) as server:
-        with DashboardClient([f"127.0.0.1:{server.port}"]) as client:
-            yield server, client
+    with (
+        ThriftServer(dashboard_service(dashboard), limits=limits, **more) as server,
+        DashboardClient([f"127.0.0.1:{server.port}"]) as client,
+    ):
+        yield server, client
