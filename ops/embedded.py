@@ -1,0 +1,212 @@
+"""The embedded platform: all of it in one process and one folder, durable, on PyPI packages alone.
+
+The same handlers and rules as on real servers; each cell's ingest is a thread here.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from cell.dashboard import Build
+from cell.handler import CellHandler
+from cell.ingest import IngestWorker, group_of
+from cell.stores import CellStores
+from firehose.writes import Writes
+from idgen.clock import Clock
+from idgen.errors import Unavailable
+from idgen.snowflake import Snowflake
+from ops.cell_clients import LocalCells
+from ops.config import Config
+from ops.config_settings import Platform
+from ops.creation import Progress, create_platform
+from ops.homes import Homes
+from ops.release import VERSION
+from ops.settings_of import ingest_settings
+from ops.table_hash import table_hash
+from ops.wiring.embedded import EmbeddedSeams
+from ops.wiring.seams import holder_name
+from router.handler import Router
+from router.routes import RouteTable
+
+_log = structlog.get_logger(__name__)
+
+STOP_S = 30.0
+
+
+def silent(_: str) -> None:
+    """The progress of a caller that does not want any."""
+
+
+class EmbeddedCell:
+    """One cell of this process: its handler, and its ingest thread while it runs."""
+
+    def __init__(
+        self, stores: CellStores, handler: CellHandler, make_worker: Callable[[], IngestWorker]
+    ) -> None:
+        self.stores = stores
+        self.handler = handler
+        self.worker = make_worker()
+        self.failure: Exception | None = None
+        self._make_worker = make_worker
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Begin to apply the firehose, and to follow the log's end."""
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._ingest, name=f"ingest {self.stores.name}", daemon=True),
+            threading.Thread(
+                target=self.handler.follow_lag,
+                args=(self._stop,),
+                name=f"lag {self.stores.name}",
+                daemon=True,
+            ),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Stop applying; what was not acknowledged is applied again later."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(STOP_S)
+        self._threads = []
+
+    def restart(self) -> None:
+        """Stop, forget all memory, and start a new worker."""
+        self.stop()
+        self.worker = self._make_worker()
+        self.start()
+
+    def trouble(self) -> str:
+        """Why the cell is not ready; empty when it is."""
+        if self.failure is not None:
+            return f"ingest of cell {self.stores.name} stopped: {self.failure}"
+        return "" if self.worker.ready else f"ingest of cell {self.stores.name} is starting"
+
+    def _ingest(self) -> None:
+        try:
+            self.worker.run(self._stop)
+        except Exception as error:  # noqa: BLE001 - told by readiness, whatever it is
+            self.failure = error
+            _log.exception("ingest stopped", cell=self.stores.name)
+
+
+class Embedded:
+    """A whole platform; a context manager, or `start` and `stop`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        cells: int | tuple[str, ...] = 1,
+        *,
+        config: Config | None = None,
+        clock: Clock | None = None,
+        progress: Progress = silent,
+    ) -> None:
+        self._config = config or Config(platform=Platform(data=str(folder), cells=cells))
+        self._progress = progress
+        self.seams = EmbeddedSeams(self._config, clock)
+        self.snowflake = Snowflake(self.seams.leases, self.seams.clock, holder_name())
+        self.cells: dict[str, EmbeddedCell] = {}
+        self._handlers: dict[str, CellHandler] = {}
+        self.routes = RouteTable(self.seams.registry, self.seams.clock, folder / "routes.copy")
+        self.clients = LocalCells(self._handlers)
+        self._dashboard: Router | None = None
+
+    @property
+    def dashboard(self) -> Router:
+        """The dashboard API of the whole platform. Raises Unavailable before it is started."""
+        if self._dashboard is None:
+            raise Unavailable("the platform is not started")
+        return self._dashboard
+
+    def start(self) -> Self:
+        """Make what is missing, and start it all."""
+        names = create_platform(self.seams, self._config.platform.cell_names, self._progress)
+        self.routes.start()
+        self.snowflake.start()
+        for name in names:
+            self.cells[name] = self._cell(name)
+            self._handlers[name] = self.cells[name].handler
+        writes = Writes(
+            self.seams.firehose(), self.snowflake, self.seams.clock, self._config.ingest.backfill
+        )
+        self._dashboard = Router(
+            self.routes,
+            self.clients,
+            writes,
+            self.seams.clock,
+            Build(VERSION, "router"),
+            self._config.limits.cell_in_flight,
+        )
+        for cell in self.cells.values():
+            cell.start()
+        return self
+
+    def stop(self) -> None:
+        """Stop all of it; idempotent."""
+        for cell in self.cells.values():
+            cell.stop()
+        self.cells.clear()
+        self._dashboard = None
+        self.routes.close()
+        self.snowflake.stop()
+        self.seams.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def restart_ingest(self, cell: str) -> None:
+        """Stop a cell's ingest worker, and start another one with an empty memory."""
+        self.cells[cell].restart()
+
+    def rewind(self, cell: str, offsets: Mapping[int, int]) -> None:
+        """Have a cell's group read again from `offsets` (by partition)."""
+        found = self.cells[cell]
+        found.stop()
+        try:
+            self.seams.checkpoints().rewind(group_of(cell), offsets)
+        finally:
+            found.restart()
+
+    def table_hash(self, cell: str) -> str:
+        """A hash over all rows and versions of a cell's tables."""
+        return table_hash(self.cells[cell].stores.tables)
+
+    def _cell(self, name: str) -> EmbeddedCell:
+        stores = self.seams.cell(name)
+        homes = Homes(self.routes, self.clients)
+        handler = CellHandler(
+            stores,
+            self.snowflake,
+            self.seams.clock,
+            homes.of,
+            homes.topology,
+            Build(VERSION, "dashboard", name),
+            self._config.ingest.backfill,
+        )
+
+        def worker() -> IngestWorker:
+            return IngestWorker(
+                stores,
+                self.seams.checkpoints(),
+                holder_name(),
+                self.seams.clock,
+                ingest_settings(self._config),
+            )
+
+        return EmbeddedCell(stores, handler, worker)

@@ -1,0 +1,1 @@
+"""Which adapter stands behind each seam; the only place that picks adapters."""

@@ -1,0 +1,183 @@
+"""The wiring of the stack profile: Kafka, HBase, ZooKeeper and Redis."""
+
+import ssl
+
+import msgspec
+from kazoo.client import KazooClient
+from kazoo.handlers.threading import KazooTimeoutError
+from router.registry_zookeeper import ZooKeeperRegistry
+
+from cell.post_cache import PostCache
+from cell.post_cache_redis import RedisPostCache, RedisSettings
+from cell.stores import CellStores
+from cell.tables import Tables
+from cell.tables_hbase import HBaseGateway, HBaseTables
+from firehose.checkpoint import Checkpoints
+from firehose.checkpoint_kafka import KafkaCheckpoints
+from firehose.dead_letters import DeadLetters
+from firehose.log import Log
+from firehose.log_kafka import KafkaLog
+from idgen.clock import Clock, SystemClock
+from idgen.errors import NotFound, Unavailable
+from idgen.worker_lease import WorkerLeases
+from idgen.worker_lease_zookeeper import ZooKeeperWorkerLeases
+from ops.config import Config
+from ops.wiring.seams import (
+    FIREHOSE,
+    SERVERS,
+    Kept,
+    Servers,
+    agreed,
+    command_log_name,
+    dead_letter_log_name,
+)
+from router.cells import CellInfo, read_cell
+from router.registry import Registry
+
+TABLE_PREFIX = "dashcell_"
+CONNECT_S = 15.0
+
+
+class StackSeams:
+    """Real servers, found from one ZooKeeper address: the registry knows the rest."""
+
+    def __init__(self, config: Config, zookeeper: str, clock: Clock | None = None) -> None:
+        """Raises Unavailable when no ZooKeeper answers there."""
+        self.clock = clock or SystemClock()
+        self._config = config
+        self._kept = Kept()
+        self._client = _zookeeper_client(config, zookeeper)
+        self._root = config.zookeeper.root
+
+    @property
+    def registry(self) -> Registry:
+        """The registry in ZooKeeper."""
+        return self._kept.once("registry", lambda: ZooKeeperRegistry(self._client, self._root))
+
+    @property
+    def leases(self) -> WorkerLeases:
+        """Worker leases in ZooKeeper."""
+        root = f"{self._root}/worker-leases"
+        return self._kept.once(
+            "leases", lambda: ZooKeeperWorkerLeases(self._client, root, self.clock)
+        )
+
+    def firehose(self) -> Log:
+        """The firehose, a Kafka topic."""
+        partitions, _ = agreed(self.registry, self._config)
+        return self._kept.once("firehose", lambda: self._topic(FIREHOSE, partitions))
+
+    def checkpoints(self) -> Checkpoints:
+        """Its groups, Kafka's own."""
+        partitions, _ = agreed(self.registry, self._config)
+        return self._kept.once(
+            "checkpoints",
+            lambda: KafkaCheckpoints(
+                kafka_settings(self._config, self._kafka()), FIREHOSE, partitions
+            ),
+        )
+
+    def cell(self, name: str) -> CellStores:
+        """A cell on the HBase and the Redis that the registry names."""
+        info = read_cell(self.registry, name).info
+        commands, dead = command_log_name(name), dead_letter_log_name(name)
+        return CellStores(
+            name=name,
+            tables=self._kept.once(f"tables {name}", lambda: self._tables(info)),
+            cache=self._kept.once(f"cache {name}", lambda: self._cache(info)),
+            firehose=self.firehose(),
+            commands=self._kept.once(commands, lambda: self._topic(commands, 1)),
+            dead_letters=DeadLetters(self._kept.once(dead, lambda: self._topic(dead, 1))),
+            log_base=agreed(self.registry, self._config)[1],
+        )
+
+    def close(self) -> None:
+        """Close all connections; the ZooKeeper session ends at once."""
+        self._kept.close()
+        self._client.stop()
+        self._client.close()
+
+    def _kafka(self) -> str:
+        try:
+            value = self.registry.get(SERVERS).value
+        except NotFound:
+            raise NotFound(
+                f"no platform was created in this registry: {SERVERS} is missing under {self._root}"
+            ) from None
+        return msgspec.json.decode(value, type=Servers).kafka
+
+    def _topic(self, topic: str, partitions: int) -> KafkaLog:
+        return KafkaLog(
+            kafka_settings(self._config, self._kafka()),
+            topic,
+            partitions,
+            replication=self._config.servers.kafka_replication,
+            # Commands and dead letters are the cell's own history and are kept.
+            retention_ms=self._config.firehose.retention_ms if topic == FIREHOSE else -1,
+        )
+
+    def _tables(self, info: CellInfo) -> Tables:
+        gateways = [
+            HBaseGateway(one, two)
+            for one, two in zip(info.hbase_thrift1, info.hbase_thrift2, strict=True)
+        ]
+        return HBaseTables(gateways, TABLE_PREFIX)
+
+    def _cache(self, info: CellInfo) -> PostCache:
+        access, cache = self._config.redis, self._config.cache
+        settings = RedisSettings(
+            url=f"rediss://{info.redis}" if access.tls else info.redis,
+            username=access.user or None,
+            password=access.password.reveal() or None,
+            ca_file=access.ca or None,
+            cert_file=access.cert or None,
+            key_file=access.key or None,
+        )
+        return RedisPostCache(
+            settings, cache.expiry_s * 1000, self.clock, timeout_ms=cache.timeout_ms
+        )
+
+
+def kafka_settings(config: Config, bootstrap: str) -> dict[str, str]:
+    """Librdkafka's settings: where Kafka is and how to be let in."""
+    access = config.kafka
+    settings = {"bootstrap.servers": bootstrap}
+    security = ("SASL_" if access.user else "") + ("SSL" if access.tls else "PLAINTEXT")
+    settings["security.protocol"] = security
+    if access.user:
+        settings["sasl.mechanism"] = access.mechanism
+        settings["sasl.username"] = access.user
+        settings["sasl.password"] = access.password.reveal()
+    if access.tls:
+        files = {
+            "ssl.ca.location": access.ca,
+            "ssl.certificate.location": access.cert,
+            "ssl.key.location": access.key,
+        }
+        settings.update({name: path for name, path in files.items() if path})
+        if not access.verify:
+            settings["enable.ssl.certificate.verification"] = "false"
+    return settings
+
+
+def _zookeeper_client(config: Config, addresses: str) -> KazooClient:
+    access = config.zookeeper
+    options: dict[str, object] = {}
+    if access.user:
+        secret = f"{access.user}:{access.password.reveal()}"
+        options["auth_data"] = [("digest", secret)]
+    if access.tls:
+        options.update(
+            use_ssl=True,
+            ca=access.ca or ssl.get_default_verify_paths().cafile,
+            certfile=access.cert or None,
+            keyfile=access.key or None,
+            verify_certs=access.verify,
+        )
+    client = KazooClient(hosts=addresses, timeout=access.session_ms / 1000, **options)
+    try:
+        client.start(timeout=CONNECT_S)
+    except KazooTimeoutError as error:
+        client.close()
+        raise Unavailable(f"no ZooKeeper answers at {addresses}: is the platform up?") from error
+    return client
