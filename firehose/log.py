@@ -39,7 +39,10 @@ class Span(NamedTuple):
 
 
 class Log(Protocol):
-    """One named log of a fixed number of partitions."""
+    """One named log of a fixed number of partitions.
+
+    Opening a log that exists with another number of partitions raises Conflict.
+    """
 
     @property
     def partitions(self) -> int:
@@ -64,7 +67,7 @@ class Log(Protocol):
     def read(self, partition: int, offset: int, limit: int, timeout_ms: int = 0) -> list[Record]:
         """Up to `limit` records from `offset` on; waits up to `timeout_ms` for the first.
 
-        At or beyond the end: empty. Raises CursorTooOld (floor: the start offset, 8 bytes
+        May be fewer where records are large. At or beyond the end: empty. Raises CursorTooOld (floor: the start offset, 8 bytes
         big-endian) when `offset` lies before the start; BadRequest(partition) for an unknown one.
         """
         ...

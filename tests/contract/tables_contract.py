@@ -3,6 +3,7 @@
 import random
 import uuid
 from collections.abc import Callable
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -12,12 +13,16 @@ from idgen.errors import BadRequest, Unavailable
 from tests.contract.patience import together
 from tests.contract.tables_case import SHARED, OpenTables, after, fixed, loose
 from tests.contract.tables_fixed_contract import TablesFixedContract
+from tests.contract.tables_machine import check_any_sequence
 
 __all__ = ["OpenTables", "TablesContract"]
 
 
 class TablesContract(TablesFixedContract):
     """The contract of cell.tables.Tables."""
+
+    machine_examples: ClassVar[int] = 12
+    machine_steps: ClassVar[int] = 25
 
     # -- reading back ------------------------------------------------------------------------
 
@@ -355,6 +360,11 @@ class TablesContract(TablesFixedContract):
             with pytest.raises(BadRequest) as caught:
                 tables.scan_fixed(SHARED, at, after(at), limit)
             assert caught.value.field == "limit"
+
+    # -- anything ------------------------------------------------------------------------------
+
+    def test_any_sequence_of_calls_does_what_the_model_does(self, tables: Tables) -> None:
+        check_any_sequence(tables, self.machine_examples, self.machine_steps)
 
     # -- many at once ------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -10,6 +11,9 @@ from tests.contract.tables_contract import OpenTables, TablesContract
 
 
 class TestSqliteTables(TablesContract):
+    machine_examples: ClassVar[int] = 40
+    machine_steps: ClassVar[int] = 40
+
     @pytest.fixture
     def open_tables(self, tmp_path: Path) -> Iterator[OpenTables]:
         opened: list[SqliteTables] = []
