@@ -50,8 +50,8 @@ def test_closing_ends_what_other_threads_wait_for(kafka_address: str) -> None:
         begun.wait()
         large = bytes(RECORD_BYTES_MAX)
         with pytest.raises(Unavailable):
-            while True:
-                log.append([(0, large)] * 20)
+            for _ in iter(lambda: log.append([(0, large)] * 20), None):
+                pass
 
     def close() -> None:
         begun.wait()
