@@ -68,7 +68,7 @@ WIRE_FAULTS = _counter(
     ("kind",),
     "Connections closed for what came over them: wrong_protocol, oversized, truncated, malformed, "
     "too_deep, too_many_values, half_open (a frame begun and not finished), slow_reader (an "
-    "answer not taken), too_many_connections, no_memory (too many large frames at once), tls, "
+    "answer not taken), too_many_connections, no_memory (too many large calls at once), tls, "
     "reset.",
 )
 CONNECTIONS_IDLE_CLOSED = _counter(

@@ -41,6 +41,7 @@ class Connection:
         self._sock = sock
         self._limits = limits
         self._budget = budget
+        self._held = 0
         self._ahead = bytearray()
         """Received and not yet served: less than one chunk beyond the frame being served."""
 
@@ -51,14 +52,22 @@ class Connection:
         that broke.
         """
         self._sock.settimeout(self._limits.idle_s)
-        while going_on():
-            frame = self._read_frame()
-            if frame is None:
-                return
-            header = check_call(frame)
-            reply = answer(header, frame)
-            del frame
-            self._write(reply)
+        try:
+            while going_on():
+                frame = self._read_frame()
+                if frame is None:
+                    return
+                reply = answer(check_call(frame), frame)
+                del frame
+                self._give_back()
+                self._write(reply)
+        finally:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        if self._held:
+            self._budget.give_back(self._held)
+            self._held = 0
 
     def _read_frame(self) -> bytes | None:
         """The next frame's content; None when the client is done."""
@@ -82,13 +91,12 @@ class Connection:
         return frame
 
     def _receive(self, size: int, deadline: float) -> None:
-        if size <= _FREE_BYTES:
-            self._fill(size, deadline)
-            return
-        with self._budget.hold(size, self._limits.frame_s) as got:
-            if not got:
-                raise WireFault("no_memory", "too many large frames are being received at once")
-            self._fill(size, deadline)
+        if size > _FREE_BYTES:
+            if not self._budget.take(size, self._limits.frame_s):
+                raise WireFault("no_memory", "too many large calls at once")
+            self._held = size
+            deadline = time.monotonic() + self._limits.frame_s
+        self._fill(size, deadline)
 
     def _fill(self, size: int, deadline: float) -> None:
         """Receive until `size` bytes are there: memory grows with what comes, not with what was

@@ -1,8 +1,6 @@
 """Bounds on what a server holds at once."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 
 class Gate:
@@ -41,24 +39,24 @@ class Gate:
 
 
 class ByteBudget:
-    """So many bytes for all large frames that are being received: a thousand connections that
-    send all but the last byte of a full frame must not cost a gigabyte."""
+    """So many bytes for all large calls at once, from before they are received until they are
+    answered: a thousand connections that send all but the last byte of a full frame must not cost
+    a gigabyte."""
 
     def __init__(self, total: int) -> None:
         self._left = total
         self._freed = threading.Condition()
 
-    @contextmanager
-    def hold(self, size: int, timeout_s: float) -> Iterator[bool]:
-        """Hold `size` bytes for as long as the block runs; False if they were not to be had."""
+    def take(self, size: int, timeout_s: float) -> bool:
+        """Whether `size` bytes were to be had in time; who got them has to give them back."""
         with self._freed:
             got = self._freed.wait_for(lambda: self._left >= size, timeout_s)
             if got:
                 self._left -= size
-        try:
-            yield got
-        finally:
-            if got:
-                with self._freed:
-                    self._left += size
-                    self._freed.notify_all()
+            return got
+
+    def give_back(self, size: int) -> None:
+        """Let others have them."""
+        with self._freed:
+            self._left += size
+            self._freed.notify_all()

@@ -35,7 +35,7 @@ class ServerLimits:
     in_flight: int = 256
     deadline_default_ms: int = 1000
     large_frame_bytes: int = 64 * 1024 * 1024
-    """For all frames above 64 KiB that are being received."""
+    """For all calls above 64 KiB, from before they are received until they are answered."""
     wire: WireLimits = field(default_factory=WireLimits)
 
 

@@ -20,6 +20,17 @@ def server_context(settings: ListenTls) -> ssl.SSLContext | None:
     return context
 
 
+def peer_context(settings: ListenTls) -> ssl.SSLContext | None:
+    """What a service of ours speaks to another one: the same certificate, and trust in the
+    authority of the clients' (else in that very certificate); None without TLS."""
+    if not settings.cert:
+        return None
+    context = ssl.create_default_context()
+    _load_trusted(context, settings.client_ca or settings.cert, "listen_tls.client_ca")
+    _load_own(context, settings.cert, settings.key, "listen_tls")
+    return context
+
+
 def client_context(settings: Access, section: str) -> ssl.SSLContext | None:
     """What our clients of a server speak; None without TLS. `section` names the settings in
     errors. Raises BadRequest for files that cannot be used."""

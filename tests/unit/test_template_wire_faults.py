@@ -16,7 +16,8 @@ from thriftpy2.protocol.compact import TCompactProtocol
 from thriftpy2.thrift import TApplicationException, TMessageType
 from thriftpy2.transport.memory import TMemoryBuffer
 
-from cell.dashboard import Context, Home, PageQuery
+from cell.dashboard import Context, Home, PageQuery, Receipt
+from firehose.event import Draft
 from idgen.errors import BadRequest, DashcellError, Throttled, Unavailable
 from ops import thrift_values as values
 from ops.dashboard_client import DashboardClient
@@ -300,6 +301,27 @@ def test_many_large_frames_at_once_wait_for_their_turn_within_a_budget():
             with contextlib.suppress(BlockingIOError):
                 sock.send(announced + b"\x00" * 1_000_000)
         assert until(lambda: served.faults("no_memory") >= 50, 30)
+
+
+def test_large_calls_give_their_bytes_back_however_they_end():
+    body = "b" * 700_000
+    limits = ServerLimits(large_frame_bytes=1024 * 1024, wire=WireLimits(frame_s=0.4, idle_s=600.0))
+    dashboard = ScriptedDashboard(Receipt(1, b""))
+    with serving(dashboard, limits) as (server, client):
+        whole = framed(encode_call(DASHBOARD, "publish", draft(body=body)))
+        ends = (whole[:-1], framed(whole[4:-1]), framed(whole[4:] + b"x"), whole)
+        for end in ends:
+            with socket.create_connection(("127.0.0.1", server.port), 10) as sock:
+                sock.sendall(end)
+                sock.shutdown(socket.SHUT_WR)
+                sock.recv(1)
+        dashboard.answer = ValueError("planted")
+        with pytest.raises(DashcellError):
+            client.publish(Context(), 1, Draft(body=body), None)
+        dashboard.answer = Receipt(1, b"")
+        for _ in range(3):
+            client.publish(Context(deadline_ms=10_000), 1, Draft(body=body), None)
+        assert server.metrics.value(WIRE_FAULTS, "no_memory") == 0
 
 
 def test_calls_sent_ahead_are_answered_in_order():
