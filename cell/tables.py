@@ -8,8 +8,8 @@ a value that means gone (cell.keys): a store's own delete would hide later write
 Adapters: HBase and SQLite, one contract suite. A write is durable and visible when the verb
 returns; a call is atomic per row only: after an error any part of it may have been applied, so it
 is repeated whole. Every verb raises `Unavailable` when the store does not answer in time, and
-BadRequest(table|keys|versions|values|limit) for what can never work: an unknown table, an empty key or
-one over KEY_BYTES_MAX, a version outside 1..VERSION_MAX, a limit below 1, a value over
+BadRequest(table|keys|versions|values|limit) for what can never work: an unknown table, an empty
+key or one over KEY_BYTES_MAX, a version outside 1..VERSION_MAX, a limit below 1, a value over
 VALUE_BYTES_MAX. Nothing is applied then.
 """
 

@@ -67,8 +67,9 @@ class Log(Protocol):
     def read(self, partition: int, offset: int, limit: int, timeout_ms: int = 0) -> list[Record]:
         """Up to `limit` records from `offset` on; waits up to `timeout_ms` for the first.
 
-        May be fewer where records are large. At or beyond the end: empty. Raises CursorTooOld (floor: the start offset, 8 bytes
-        big-endian) when `offset` lies before the start; BadRequest(partition) for an unknown one.
+        Large records may be fewer. At or beyond the end: empty. Raises CursorTooOld (floor: the
+        start offset, 8 bytes big-endian) when `offset` lies before the start (also one below 0);
+        BadRequest(partition) for an unknown partition.
         """
         ...
 
