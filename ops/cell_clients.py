@@ -33,12 +33,15 @@ class WireCells:
                 return known[1]
             if not addresses:
                 raise Unavailable(f"no dashboard service of cell {cell!r} is registered", RETRY_MS)
-            client = DashboardClient(
-                addresses, tls=self._tls, connections_max=self._connections_max
-            )
+            if known is not None:
+                # Others may be about to call it: it goes on, at the new addresses.
+                known[1].point_at(addresses)
+                client = known[1]
+            else:
+                client = DashboardClient(
+                    addresses, tls=self._tls, connections_max=self._connections_max
+                )
             self._clients[cell] = (addresses, client)
-        if known is not None:
-            known[1].close()
         return client
 
     def addresses(self, cell: str) -> tuple[str, ...]:

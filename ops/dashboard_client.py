@@ -47,6 +47,10 @@ class DashboardClient:
             _wire.Dashboard, addresses, tls=tls, connections_max=connections_max
         )
 
+    def point_at(self, addresses: Sequence[str]) -> None:
+        """Use these addresses from now on; calls in flight end as they would have."""
+        self._channel.point_at(addresses)
+
     def close(self) -> None:
         """Close the connections."""
         self._channel.close()

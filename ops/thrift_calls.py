@@ -22,6 +22,9 @@ from ops.thrift_errors import from_wire
 REPLY_BYTES_MAX: Final = 64 * 1024 * 1024
 """A page of 100 reblogs with full bodies is 13 MB."""
 
+REQUEST_BYTES_MAX: Final = 1024 * 1024
+"""What servers take by default; beyond it they close the connection without a word."""
+
 GRACE_S: Final = 0.25
 """Waited beyond the call's deadline, so that the server's own word about it arrives."""
 
@@ -53,14 +56,26 @@ class Channel:
         tls: ssl.SSLContext | None = None,
         connections_max: int = 64,
     ) -> None:
-        if not addresses:
-            raise BadRequest("addresses", "name at least one host:port")
         self._service = service
-        self._places = [_Place(address, tls) for address in addresses]
+        self._tls = tls
+        self._places: list[_Place] = []
+        self.point_at(addresses)
         self._turn = itertools.count()
         self._room = threading.BoundedSemaphore(connections_max)
         self._connections_max = connections_max
         self._closed = False
+
+    def point_at(self, addresses: Sequence[str]) -> None:
+        """Use these addresses from now on. Connections to those that stay are kept, and calls in
+        flight end as they would have."""
+        if not addresses:
+            raise BadRequest("addresses", "name at least one host:port")
+        known = {place.address: place for place in self._places}
+        self._places = [
+            known.pop(each) if each in known else _Place(each, self._tls) for each in addresses
+        ]
+        for place in known.values():
+            place.close()
 
     def call(self, method: str, request: Any, deadline_ms: int, *, repeatable: bool) -> Any:
         """The answer's struct. `repeatable`: if the connection breaks after the call was sent, it
@@ -73,6 +88,11 @@ class Channel:
         if self._closed:
             raise Unavailable("this client is closed", retry_after_ms=0)
         body = encode_call(self._service, method, request)
+        if len(body) > REQUEST_BYTES_MAX:
+            raise BadRequest(
+                "request",
+                f"is of {len(body)} bytes, above {REQUEST_BYTES_MAX}: send less at once",
+            )
         until = time.monotonic() + deadline_ms / 1000 + GRACE_S
         if not self._room.acquire(timeout=max(0.0, until - time.monotonic())):
             raise Throttled(f"{self._connections_max} calls of this client are in flight", 100)
@@ -115,8 +135,9 @@ class Channel:
 
     def _in_turn(self) -> list["_Place"]:
         """All addresses, each call beginning with another; avoided ones last."""
-        start = next(self._turn) % len(self._places)
-        turned = self._places[start:] + self._places[:start]
+        places = self._places
+        start = next(self._turn) % len(places)
+        turned = places[start:] + places[:start]
         now = time.monotonic()
         return sorted(turned, key=lambda place: place.avoided_until > now)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cell.dashboard import Context, Home, Receipt
+from cell.dashboard import Context, Home, NewPost, Receipt
 from firehose.event import Draft
 from idgen.errors import BadRequest, DeadlineExceeded, Unavailable
 from ops.config_settings import Access, ListenTls
@@ -191,6 +191,29 @@ def test_an_address_without_host_or_port_is_refused(address):
 def test_no_addresses_are_refused():
     with pytest.raises(BadRequest):
         DashboardClient([])
+
+
+def test_a_client_follows_its_servers_to_other_addresses_while_it_is_used():
+    with serving(ScriptedDashboard(HOME)) as (one, client), serving(ScriptedDashboard(HOME)) as two:
+        addresses = [f"127.0.0.1:{one.port}", f"127.0.0.1:{two[0].port}"]
+        with ThreadPoolExecutor(4) as pool:
+            calls = pool.map(lambda n: client.route(Context(10_000), n), range(1000))
+            for turn in range(100):
+                client.point_at(addresses[turn % 2 :][:1] if turn % 3 else addresses)
+            assert list(calls) == [HOME] * 1000
+        client.point_at(addresses[1:])
+        before = one.metrics.value(CALLS, "route")
+        client.route(Context(), 1)
+        assert one.metrics.value(CALLS, "route") == before
+        with pytest.raises(BadRequest):
+            client.point_at([])
+
+
+def test_a_request_larger_than_servers_take_is_refused_before_it_is_sent():
+    with serving(ScriptedDashboard(Receipt(1, b""))) as (server, client):
+        with pytest.raises(BadRequest, match="send less at once"):
+            client.publish_many(Context(), [NewPost(1, Draft(body="b" * 60_000))] * 20)
+        assert server.metrics.value(CALLS, "publish_many") == 0
 
 
 def test_a_closed_client_is_unavailable():
