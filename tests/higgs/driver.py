@@ -166,13 +166,15 @@ def send(dashboard: Dashboard, ctx: Context, operation: Operation) -> Receipt:
 class Driver:
     """Plays steps through `dashboards`, one thread with each, and records them in `history`.
 
-    `progress`, if given, is called with the number of steps played after each window.
+    `window` steps are shared out at a time; `progress`, if given, is called after each with the
+    number of steps played.
     """
 
     dashboards: Sequence[Dashboard]
     history: History
     progress: Callable[[int], None] = lambda played: None
     patience_s: float = PATIENCE_S
+    window: int = WINDOW
     _ids: Ids = field(default_factory=Ids)
     _posts: dict[int, int] = field(default_factory=dict)
     _tokens: deque[bytes] = field(default_factory=lambda: deque(maxlen=TOKENS_MAX))
@@ -183,7 +185,7 @@ class Driver:
         left = iter(steps)
         count = len(self.dashboards)
         with ThreadPoolExecutor(count, "driver") as pool:
-            while window := list(islice(left, WINDOW)):
+            while window := list(islice(left, self.window)):
                 shards: list[list[Operation]] = [[] for _ in range(count)]
                 for step in window:
                     shards[step.key % count].append(self._operation(step))

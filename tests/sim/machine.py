@@ -94,9 +94,9 @@ class PlatformMachine(RuleBasedStateMachine):
         self.published: list[Published] = []
         self.liked: list[tuple[int, int, int]] = []
         self.events: list[int] = []
-        self.seen: dict[Key, bytes] = {}
-        self.seen_by: dict[int, list[Key]] = {}
+        self.seen: dict[int, dict[Key, bytes]] = {}
         self.tokens: list[bytes] = []
+        self.page_token = b""
 
     # --- what users do ---------------------------------------------------------------------------
 
@@ -198,7 +198,7 @@ class PlatformMachine(RuleBasedStateMachine):
     )
     def mark(self, reader: int, lane: int, some: list[int]) -> None:
         who = self._user(reader)
-        of_reader = [key[0] for key in self.seen_by.get(who, ())] or self.events
+        of_reader = [key[0] for key in self.seen.get(who, ())] or self.events
         for pick in some:
             events = of_reader if pick % 4 else self.events
             upto = events[pick % len(events)]
@@ -240,12 +240,12 @@ class PlatformMachine(RuleBasedStateMachine):
             who,
             frozenset(Lane(lane) for lane in lanes),
             kinds=frozenset(kinds),
-            before=b"" if high is None else self.seen[high],
-            after=b"" if low is None else self.seen[low],
+            before=b"" if high is None else self.seen[who][high],
+            after=b"" if low is None else self.seen[who][low],
             oldest_first=oldest_first,
             limit=limit,
             hydrate=hydrate,
-            at_least=tuple(self.tokens),
+            at_least=self._all_so_far(),
         )
         page = self._ask(query)
         self._judge(page, want[::-1] if oldest_first else want, limit, hydrate=hydrate)
@@ -376,11 +376,9 @@ class PlatformMachine(RuleBasedStateMachine):
     def _ask(self, query: PageQuery) -> Page:
         page = self.place.dashboard.page(CTX, query)
         lines = [line_of(entry) for entry in page.entries]
-        for line, entry in zip(lines, page.entries, strict=True):
-            if line.key not in self.seen_by.setdefault(query.reader, []):
-                self.seen_by[query.reader].append(line.key)
-            self.seen[line.key] = entry.cursor
-        # The answer includes all that was asked for, and its token says so from now on.
+        seen = self.seen.setdefault(query.reader, {})
+        seen.update({line.key: e.cursor for line, e in zip(lines, page.entries, strict=True)})
+        self.page_token = page.token
         return page
 
     def _judge(self, page: Page, want: list[Line], limit: int, *, hydrate: bool) -> None:
@@ -406,7 +404,7 @@ class PlatformMachine(RuleBasedStateMachine):
             return pages[-1]
 
         began = self.history.tick()
-        tokens = tuple(self.tokens)
+        tokens = self._all_so_far()
         found = compare(
             self.model, ask, who, oldest_first=oldest_first, limit=limit, at_least=tokens
         )
@@ -417,12 +415,16 @@ class PlatformMachine(RuleBasedStateMachine):
 
     def _settle(self, who: int) -> None:
         """Whatever the reader's home answers from now on includes all that was done."""
-        self._ask(PageQuery(who, limit=1, at_least=tuple(self.tokens)))
+        self._ask(PageQuery(who, limit=1, at_least=self._all_so_far()))
 
     def _settle_all(self) -> None:
         """The same of all cells, of which any may answer."""
         for user in range(1, USERS + 1):
             self._settle(self._user(user))
+
+    def _all_so_far(self) -> tuple[bytes, ...]:
+        """Tokens of all receipts, and that of the last page, whichever cell gave it."""
+        return (*self.tokens, self.page_token) if self.page_token else tuple(self.tokens)
 
     def _user(self, number: int) -> int:
         return self.base + number
@@ -447,7 +449,7 @@ class PlatformMachine(RuleBasedStateMachine):
 
     def _cursor(self, who: int, pick: int | None) -> Key | None:
         """The place of something that this reader saw, be it gone by now."""
-        seen = self.seen_by.get(who)
+        seen = list(self.seen.get(who, ()))
         return None if pick is None or not seen else seen[pick % len(seen)]
 
 

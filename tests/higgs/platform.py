@@ -1,0 +1,82 @@
+"""What the proofs need of a platform, whether its servers are real or embedded."""
+
+import threading
+from enum import StrEnum
+from typing import Protocol
+
+from cell.dashboard import Dashboard
+
+POLL_S = 0.05
+
+
+class Fault(StrEnum):
+    """What happens to a platform in the middle of a load."""
+
+    KILL_INGEST = "kill -9 an ingest worker"
+    KILL_GATEWAY = "kill -9 a gateway"
+    KILL_REGION_SERVER = "kill -9 a region server"
+    FLUSH_CACHE = "flush a cell's post cache"
+    RESTART_ROUTER = "restart the router"
+    STALL_INGEST = "stop an ingest worker beyond its session and let it go on"
+
+
+class Platform(Protocol):
+    """A running platform of several cells."""
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The names of the cells."""
+        ...
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """The faults that can be made here."""
+        ...
+
+    def client(self) -> Dashboard:
+        """A client of the router, for one thread; closed with the platform."""
+        ...
+
+    def inject(self, fault: Fault, cell: str) -> None:
+        """Make a fault; returns when it is over and the part answers again."""
+        ...
+
+    def caught_up(self) -> bool:
+        """Whether every cell has applied what is the end of the log now."""
+        ...
+
+    def rewind(self, cell: str) -> None:
+        """Let the cell's group read the log again from its beginning; returns as it begins."""
+        ...
+
+    def replayed(self, cell: str) -> bool:
+        """Whether the cell's group has read on to the end of the log (applied is not enough:
+        that does not fall when a group is rewound)."""
+        ...
+
+    def table_hash(self, cell: str) -> str:
+        """A hash over all rows and versions of the cell's tables, but for the positions."""
+        ...
+
+
+class Patience:
+    """Waits for a thing by looking at it, never longer than `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._pause = threading.Event()
+
+    def until(self, what: str, *looks: "Look") -> None:
+        """Return when all say yes; raises AssertionError naming what did not come."""
+        left = int(self._seconds / POLL_S)
+        for look in looks:
+            while not look():
+                left -= 1
+                assert left > 0, f"{what}: not within {self._seconds:.0f} s"
+                self._pause.wait(POLL_S)
+
+
+class Look(Protocol):
+    """A question about the present."""
+
+    def __call__(self) -> bool: ...

@@ -1,0 +1,163 @@
+"""The embedded platform as the machine and the proofs see it, with workers that crash and stall."""
+
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from cell.dashboard import Dashboard
+from cell.ingest import group_of
+from cell.stores import CellStores
+from ops.embedded import Embedded
+from tests.higgs.platform import Fault, Patience
+from tests.sim.breakable import Breakable
+
+CELLS = 2
+SESSION_S = 10
+WAIT_S = 60.0
+CRASH_ROWS = (0, 1, 2, 3, 5, 8, 40)
+
+
+class EmbeddedWorld:
+    """A platform in a folder; a context manager. One thread makes the faults."""
+
+    def __init__(self, folder: Path, session_s: int = SESSION_S) -> None:
+        self._folder = folder
+        self._session_s = session_s
+        self._lock = threading.RLock()
+        self._tables: dict[str, Breakable] = {}
+        self._crashed: queue.Queue[str | None] = queue.Queue()
+        self._platform = self._made()
+        self._crashes = 0
+        self._restarter = threading.Thread(target=self._restart_crashed, name="restarter")
+        self._failures: list[Exception] = []
+
+    def __enter__(self) -> Self:
+        self._platform.start()
+        self._restarter.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._crashed.put(None)
+        self._restarter.join(WAIT_S)
+        self._platform.stop()
+        assert not self._failures, self._failures
+
+    @property
+    def dashboard(self) -> Dashboard:
+        """The router's, of the present life of the platform."""
+        return self._platform.dashboard
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The cells' names."""
+        return tuple(self._platform.cells)
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """What one process can show of the faults."""
+        return (Fault.KILL_INGEST, Fault.FLUSH_CACHE, Fault.STALL_INGEST)
+
+    def client(self) -> Dashboard:
+        """The router in this process: any number of threads."""
+        return self._platform.dashboard
+
+    # --- the machine's accidents -----------------------------------------------------------------
+
+    def restart(self) -> None:
+        """Stop it all, and start it again on its folder."""
+        with self._lock:
+            self._platform.stop()
+            self._platform = self._made()
+            self._platform.start()
+
+    def crash_ingest(self, cell: str) -> None:
+        """The cell's worker crashes in the middle of what it writes next; another is started."""
+        self._crashes += 1
+        self._tables[cell].crash_after(CRASH_ROWS[self._crashes % len(CRASH_ROWS)])
+
+    def rewind(self, cell: str, tenths: int = 0) -> None:
+        """The cell's group reads again from `tenths` tenths of the log."""
+        with self._lock:
+            spans = self._platform.seams.firehose().spans()
+            self._platform.rewind(
+                cell, {p: s.start + (s.end - s.start) * tenths // 10 for p, s in enumerate(spans)}
+            )
+
+    # --- the proofs' faults ----------------------------------------------------------------------
+
+    def inject(self, fault: Fault, cell: str) -> None:
+        """Make a fault; returns when a worker applies again."""
+        if fault is Fault.KILL_INGEST:
+            self.crash_ingest(cell)
+        elif fault is Fault.FLUSH_CACHE:
+            self._platform.cells[cell].stores.cache.flush()
+        elif fault is Fault.STALL_INGEST:
+            self._stall(cell)
+        else:
+            raise AssertionError(f"one process cannot {fault.value}")
+
+    def caught_up(self) -> bool:
+        """Whether every cell has applied the log."""
+        return all(self.replayed(cell) for cell in self.cells)
+
+    def replayed(self, cell: str) -> bool:
+        """Whether the cell's group has committed the end of the log."""
+        with self._lock:
+            seams = self._platform.seams
+            committed = seams.checkpoints().committed(group_of(cell))
+            spans = seams.firehose().spans()
+            return all(committed.get(p, s.start) >= s.end for p, s in enumerate(spans))
+
+    def table_hash(self, cell: str) -> str:
+        """A hash over the cell's rows."""
+        return self._platform.table_hash(cell)
+
+    def _made(self) -> Embedded:
+        platform = Embedded(self._folder, cells=CELLS)
+        whole: Callable[[str], CellStores] = platform.seams.cell
+
+        def breakable(name: str) -> CellStores:
+            stores = whole(name)
+            tables = Breakable(stores.tables, lambda: self._crashed.put(name))
+            self._tables[name] = tables
+            return replace(stores, tables=tables)
+
+        platform.seams.cell = breakable  # type: ignore[method-assign]
+        return platform
+
+    def _restart_crashed(self) -> None:
+        while (cell := self._crashed.get()) is not None:
+            try:
+                with self._lock:
+                    self._platform.restart_ingest(cell)
+            except Exception as error:  # noqa: BLE001 - told when the world ends
+                self._failures.append(error)
+
+    def _stall(self, cell: str) -> None:
+        """A worker hangs before a write, beyond its session; another takes over and goes on; then
+        the first one writes what it had."""
+        found = self._platform.cells[cell]
+        waiting, go_on = self._tables[cell].stall()
+        try:
+            Patience(WAIT_S).until("the worker writes", waiting.is_set)
+            stop = threading.Event()
+            other = found._make_worker()
+            thread = threading.Thread(target=other.run, args=(stop,), name="takes over")
+            thread.start()
+            try:
+                Patience(WAIT_S).until("another takes over", lambda: other.ready)
+            finally:
+                go_on.set()
+                stop.set()
+                thread.join(WAIT_S)
+        finally:
+            go_on.set()
