@@ -28,9 +28,16 @@ class SliceLeft(msgspec.Struct, frozen=True, tag="slice_left"):
     band: int
 
 
-Command = SliceArrived | SliceLeft
+class LetterRetried(msgspec.Struct, frozen=True, tag="letter_retried"):
+    """The dead letter from `offset` of `partition` is to be applied now, at its own version."""
 
-_DECODER: msgspec.json.Decoder[Command] = msgspec.json.Decoder(SliceArrived | SliceLeft)
+    partition: int
+    offset: int
+
+
+Command = SliceArrived | SliceLeft | LetterRetried
+
+_DECODER: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
 
 
 def encode(command: Command) -> bytes:

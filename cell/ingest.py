@@ -25,6 +25,7 @@ from cell.stores import CellStores
 from cell.versions import at_of_offset
 from firehose.checkpoint import Checkpoints, Member
 from firehose.codec import Poison, decode
+from firehose.dead_letters import DeadLetter
 from firehose.event import Event
 from firehose.log import Record, Span
 from idgen.clock import Clock
@@ -91,6 +92,7 @@ class IngestWorker:
         self._followers = FollowerSets(stores.tables, self._owns, self._settings.edges_max)
         self._evaluation = self._fresh_evaluation()
         self._commands_at_ms = 0
+        self._retries: list[DeadLetter] = []
         self.stats = IngestStats()
         self.ready = False
 
@@ -125,9 +127,11 @@ class IngestWorker:
                 self._take_over(member)
                 return
             records = polled.records
-        self._evaluate(records)
+        retried = self._evaluate(records)
         self._evaluation.work(self._settings.chunk_rows)
         self._acknowledge(member)
+        for letter in retried:
+            self._stores.dead_letters.settle(letter.id, "retried")
         self.ready = True
 
     # Ownership.
@@ -181,6 +185,7 @@ class IngestWorker:
     def _forget(self) -> None:
         self.ready = False
         self._followers.clear()
+        self._retries.clear()
         self._evaluation = self._fresh_evaluation()
 
     def _fresh_evaluation(self) -> Evaluation:
@@ -221,6 +226,8 @@ class IngestWorker:
         for progress in self._owned.values():
             if progress.state.commands > record.offset:
                 continue
+            if isinstance(command, commands.LetterRetried):
+                self._take_letter(command, progress.partition)
             residents = _after(command, progress)
             new = residents.rows != progress.residents.rows
             changed |= new
@@ -232,6 +239,16 @@ class IngestWorker:
                 progress.next = min(progress.next, command.since[progress.partition])
         return changed
 
+    def _take_letter(self, command: commands.LetterRetried, partition: int) -> None:
+        """Have a dead letter of this partition applied with the next batch.
+
+        It stays open until its effect is acknowledged; a crash before that leaves it open.
+        """
+        if command.partition == partition:
+            letter = self._stores.dead_letters.show(f"{partition}-{command.offset}")
+            if letter.outcome is None:
+                self._retries.append(letter)
+
     def _restart(self, member: Member) -> None:
         """Residents changed: forget follower sets, and read on from where nothing is half done."""
         for partition, progress in self._owned.items():
@@ -241,9 +258,15 @@ class IngestWorker:
 
     # A batch.
 
-    def _evaluate(self, records: Sequence[Record]) -> None:
-        """Evaluate records in the order of their partitions."""
-        applying = [a for a in map(self._applying, records) if a is not None]
+    def _evaluate(self, records: Sequence[Record]) -> list[DeadLetter]:
+        """Evaluate dead letters to retry, then records in the order of their partitions.
+
+        Returns the letters that could be applied this time.
+        """
+        letters, self._retries = self._retries, []
+        again = [(letter, self._applying(_record_of(letter))) for letter in letters]
+        applying = [a for _, a in again if a is not None]
+        applying += [a for a in map(self._applying, records) if a is not None]
         self._evaluation.begin(applying)
         for a in applying:
             self._evaluation.apply(a)
@@ -251,6 +274,7 @@ class IngestWorker:
             progress = self._owned[record.partition]
             progress.next = max(progress.next, record.offset + 1)
         self.stats.events += len(records)
+        return [letter for letter, a in again if a is not None]
 
     def _applying(self, record: Record) -> Applying | None:
         """A record as an event to apply; bad content goes to the dead letters."""
@@ -297,6 +321,11 @@ class IngestWorker:
         return [k.offset for k in self._evaluation.jobs if k.partition == partition]
 
 
+def _record_of(letter: DeadLetter) -> Record:
+    """The record that a dead letter was."""
+    return Record(letter.partition, letter.offset, letter.at_ms, letter.value)
+
+
 def _event_of(record: Record, partitions: int) -> Event:
     """The event in a record. Raises Poison, Corrupt, or UnknownKind, which stops the worker."""
     event = decode(record.value)
@@ -316,4 +345,6 @@ def _after(command: commands.Command, progress: Progress) -> Residents:
     if isinstance(command, commands.SliceArrived):
         since = command.since[progress.partition]
         return progress.residents.arrived(command.start, command.last, command.band, since)
+    if isinstance(command, commands.LetterRetried):
+        return progress.residents
     return progress.residents.left(command.start, command.last, command.band, progress.next)
