@@ -28,6 +28,8 @@ BUSY_MS = 10_000
 """How long a writer waits for the writers of other processes."""
 READERS_MAX = 16
 BATCH_MAX = 64
+WRITER_CACHE_KB = 64_000
+READER_CACHE_KB = 4_000
 _OPEN_ATTEMPTS = 200
 
 
@@ -59,6 +61,7 @@ class _Ticket(Generic[T]):
     def __init__(self, job: Job[T]) -> None:
         self.job = job
         self.done = False
+        self.turn = threading.Event()
         self.result: T | None = None
         self.error: BaseException | None = None
 
@@ -98,10 +101,21 @@ class SqliteFile:
         self._shared = _shared_of(self.path.resolve())
         self._queue: list[_Ticket[Any]] = []
         self._queue_lock = threading.Lock()
+        self._led = False
+        """Whether some thread writes for the queue; whoever joins it then only waits."""
         self._idle: list[Connection] = []
         self._idle_lock = threading.Lock()
         self._readers = threading.BoundedSemaphore(READERS_MAX)
         self._writer = self._connect()
+        try:
+            self._writer.execute(f"PRAGMA cache_size=-{WRITER_CACHE_KB}")
+            self._make(schema)
+        except BaseException:
+            self.close()
+            raise
+
+    def _make(self, schema: dict[str, str]) -> None:
+        """Create what is missing of the schema."""
         query = "SELECT name FROM sqlite_master"
         if schema.keys() - {name for (name,) in self.read(query)}:
 
@@ -167,15 +181,46 @@ class SqliteFile:
         ticket = _Ticket(job)
         with self._queue_lock:
             self._queue.append(ticket)
-        with self._shared.writing:
-            # Whoever holds the lock writes for all who wait; mostly it was done for us by then.
-            while not ticket.done:
-                with self._queue_lock:
-                    batch, self._queue = self._queue[:BATCH_MAX], self._queue[BATCH_MAX:]
-                self._commit(batch)
+            leads, self._led = not self._led, True
+        if not leads:
+            self._await_turn(ticket)
+        if not ticket.done:
+            self._lead()
         if ticket.error is not None:
             raise ticket.error
         return ticket.result  # type: ignore[return-value]
+
+    def _await_turn(self, ticket: _Ticket[Any]) -> None:
+        """Wait until the ticket was written by another thread, or is the first in the queue."""
+        try:
+            ticket.turn.wait()
+        except BaseException:
+            # Interrupted: nobody must wait for us.
+            with self._queue_lock:
+                if ticket in self._queue:
+                    self._queue.remove(ticket)
+                    if ticket.turn.is_set():
+                        self._promote()
+            raise
+
+    def _lead(self) -> None:
+        """Write for all who wait by now, ourselves the first, and let the next one lead."""
+        batch: list[_Ticket[Any]] = []
+        try:
+            with self._shared.writing:
+                with self._queue_lock:
+                    batch, self._queue = self._queue[:BATCH_MAX], self._queue[BATCH_MAX:]
+                self._commit(batch)
+        finally:
+            with self._queue_lock:
+                self._promote()
+            for ticket in batch:
+                ticket.turn.set()
+
+    def _promote(self) -> None:
+        self._led = bool(self._queue)
+        if self._queue:
+            self._queue[0].turn.set()
 
     def _commit(self, batch: list[_Ticket[Any]]) -> None:
         """Run the jobs of a batch in one transaction."""
@@ -277,7 +322,7 @@ class SqliteFile:
                     raise
                 threading.Event().wait(0.02)
         connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA cache_size=-16000")
+        connection.execute(f"PRAGMA cache_size=-{READER_CACHE_KB}")
         connection.execute("PRAGMA wal_autocheckpoint=4000")
         connection.execute("PRAGMA journal_size_limit=67108864")
 
