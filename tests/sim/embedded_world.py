@@ -16,7 +16,6 @@ from tests.higgs.platform import Fault, Patience
 from tests.sim.breakable import Breakable
 
 CELLS = 2
-SESSION_S = 10
 WAIT_S = 60.0
 CRASH_ROWS = (0, 1, 2, 3, 5, 8, 40)
 
@@ -24,14 +23,14 @@ CRASH_ROWS = (0, 1, 2, 3, 5, 8, 40)
 class EmbeddedWorld:
     """A platform in a folder; a context manager. One thread makes the faults."""
 
-    def __init__(self, folder: Path, session_s: int = SESSION_S) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._session_s = session_s
         self._lock = threading.RLock()
         self._tables: dict[str, Breakable] = {}
         self._crashed: queue.Queue[str | None] = queue.Queue()
         self._platform = self._made()
         self._crashes = 0
+        self.restarts = 0
         self._restarter = threading.Thread(target=self._restart_crashed, name="restarter")
         self._failures: list[Exception] = []
 
@@ -97,7 +96,9 @@ class EmbeddedWorld:
     def inject(self, fault: Fault, cell: str) -> None:
         """Make a fault; returns when a worker applies again."""
         if fault is Fault.KILL_INGEST:
+            before = self.restarts
             self.crash_ingest(cell)
+            Patience(WAIT_S).until("a worker crashed", lambda: self.restarts > before)
         elif fault is Fault.FLUSH_CACHE:
             self._platform.cells[cell].stores.cache.flush()
         elif fault is Fault.STALL_INGEST:
@@ -121,6 +122,9 @@ class EmbeddedWorld:
         """A hash over the cell's rows."""
         return self._platform.table_hash(cell)
 
+    def _members(self, cell: str) -> int:
+        return len(self._platform.seams.checkpoints().members(group_of(cell)))
+
     def _made(self) -> Embedded:
         platform = Embedded(self._folder, cells=CELLS)
         whole: Callable[[str], CellStores] = platform.seams.cell
@@ -139,6 +143,7 @@ class EmbeddedWorld:
             try:
                 with self._lock:
                     self._platform.restart_ingest(cell)
+                    self.restarts += 1
             except Exception as error:  # noqa: BLE001 - told when the world ends
                 self._failures.append(error)
 
@@ -154,7 +159,8 @@ class EmbeddedWorld:
             thread = threading.Thread(target=other.run, args=(stop,), name="takes over")
             thread.start()
             try:
-                Patience(WAIT_S).until("another takes over", lambda: other.ready)
+                Patience(WAIT_S).until("another has all of it", lambda: self._members(cell) == 1)
+                Patience(WAIT_S).until("another goes on", lambda: other.ready)
             finally:
                 go_on.set()
                 stop.set()
