@@ -25,9 +25,10 @@ from idgen.errors import Corrupt
 DEPTH_MAX = 64
 """How deep structs and containers may nest; Apache Thrift's own limit."""
 
-_END = b"\x7f<end of struct>\x7f"
+_END = bytes(8)
 """Put behind bytes to be decoded: the Cython decoder reads on past the end of its buffer without
-a word, so the only proof that a struct was neither cut nor followed is that this is left over."""
+a word, so the only proof that a struct was neither cut nor followed is that all of this is left
+over. Zeros, because a cut struct makes the decoder take them for a length."""
 
 _DECODER_ERRORS = (
     ValueError,  # also UnicodeDecodeError: a string that is no UTF-8

@@ -16,7 +16,7 @@ namespace go dashcell.idgen
 const i32 IDS_MAX = 10000
 
 struct NextIdRequest {
-  /** The id is above this one (of any server), which may lie a second in the future at most. */
+  /** The id is above this one (of any server), which may lie at most a second in the future. */
   1: optional i64 after
   2: optional context.Context context
 }
