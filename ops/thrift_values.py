@@ -8,7 +8,7 @@ makes sense is for the handler to judge.
 
 from collections.abc import Iterable
 from enum import IntEnum
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from cell.dashboard import (
     Build,
@@ -38,31 +38,49 @@ _PLACE_BYTES: Final = 8
 _Enum = TypeVar("_Enum", bound=IntEnum)
 
 
-def number_from_wire(value: Any, field: str) -> int:
-    """An integer that has to be there."""
+_MEMBERS: Final[dict[type[IntEnum], dict[int, IntEnum]]] = {
+    kind: {each.value: each for each in kind} for kind in (PostKind, Lane, EntryKind)
+}
+
+
+def _missing(*field: str) -> BadRequest:
+    return BadRequest(".".join(field), "is missing")
+
+
+def number_from_wire(value: Any, *field: str) -> int:
+    """An integer that has to be there. `field` is its path: joined only for an error, because
+    most of the time there is none."""
     if value is None:
-        raise BadRequest(field, "is missing")
-    return int(value)
+        raise _missing(*field)
+    number: int = value
+    return number
 
 
-def enum_from_wire(kind: type[_Enum], value: Any, field: str) -> _Enum:
+def enum_from_wire(kind: type[_Enum], value: Any, *field: str) -> _Enum:
     """A value of an enum that this version knows."""
+    member = _MEMBERS[kind].get(value)
+    if member is not None:
+        return cast("_Enum", member)
     if value is None:
-        raise BadRequest(field, "is missing")
-    try:
-        return kind(value)
-    except ValueError:
-        known = ", ".join(f"{each.name} = {each.value}" for each in kind)
-        raise BadRequest(field, f"{value} is none of {known}") from None
+        raise _missing(*field)
+    known = ", ".join(f"{each.name} = {each.value}" for each in kind)
+    raise BadRequest(".".join(field), f"{value} is none of {known}")
 
 
-def text_from_wire(value: Any, field: str) -> str:
+def text_from_wire(value: Any, *field: str) -> str:
     """A string, "" where it was not sent."""
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise BadRequest(field, "is not valid UTF-8")
+        raise BadRequest(".".join(field), "is not valid UTF-8")
     return value
+
+
+def _texts_from_wire(texts: Any, field: str) -> tuple[str, ...]:
+    for at, text in enumerate(texts or ()):
+        if not isinstance(text, str):
+            raise BadRequest(f"{field}[{at}]", "is not valid UTF-8")
+    return tuple(texts or ())
 
 
 def lane_from_wire(value: Any, field: str = "lane") -> Lane:
@@ -72,13 +90,13 @@ def lane_from_wire(value: Any, field: str = "lane") -> Lane:
     return enum_from_wire(Lane, value, field)
 
 
-def ref_from_wire(ref: Any, field: str) -> PostRef:
+def ref_from_wire(ref: Any, *field: str) -> PostRef:
     """A post's address."""
     if ref is None:
-        raise BadRequest(field, "is missing")
-    return PostRef(
-        number_from_wire(ref.author, f"{field}.author"), number_from_wire(ref.id, f"{field}.id")
-    )
+        raise _missing(*field)
+    if ref.author is None or ref.id is None:
+        raise _missing(*field, "author" if ref.author is None else "id")
+    return PostRef(ref.author, ref.id)
 
 
 def ref_to_wire(ref: PostRef | None) -> Any:
@@ -89,23 +107,21 @@ def ref_to_wire(ref: PostRef | None) -> Any:
 def draft_from_wire(draft: Any, field: str) -> Draft:
     """What an author writes."""
     if draft is None:
-        raise BadRequest(field, "is missing")
+        raise _missing(field)
     return Draft(
-        kind=enum_from_wire(PostKind, draft.kind, f"{field}.kind"),
-        title=text_from_wire(draft.title, f"{field}.title"),
-        body=text_from_wire(draft.body, f"{field}.body"),
-        tags=tuple(
-            text_from_wire(tag, f"{field}.tags[{at}]") for at, tag in enumerate(draft.tags or ())
-        ),
-        mentions=tuple(draft.mentions or ()),
-        reblog_of=_optional_ref(draft.reblog_of, f"{field}.reblog_of"),
-        reply_to=_optional_ref(draft.reply_to, f"{field}.reply_to"),
+        kind=enum_from_wire(PostKind, draft.kind, field, "kind"),
+        title=text_from_wire(draft.title, field, "title"),
+        body=text_from_wire(draft.body, field, "body"),
+        tags=_texts_from_wire(draft.tags, f"{field}.tags") if draft.tags else (),
+        mentions=tuple(draft.mentions) if draft.mentions else (),
+        reblog_of=_optional_ref(draft.reblog_of, field, "reblog_of"),
+        reply_to=_optional_ref(draft.reply_to, field, "reply_to"),
         at_ms=draft.at_ms,
     )
 
 
-def _optional_ref(ref: Any, field: str) -> PostRef | None:
-    return None if ref is None else ref_from_wire(ref, field)
+def _optional_ref(ref: Any, *field: str) -> PostRef | None:
+    return None if ref is None else ref_from_wire(ref, *field)
 
 
 def draft_to_wire(draft: Draft) -> Any:

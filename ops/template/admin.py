@@ -140,7 +140,10 @@ def _application(parts: AdminParts) -> Starlette:
     def flags(_: Request) -> Response:
         return _json(parts.flags())
 
-    def drain(_: Request) -> Response:
+    def drain(request: Request) -> Response:
+        if "origin" in request.headers:
+            # A browser sends this when any page on the web posts to this machine.
+            return PlainTextResponse("not from a browser\n", 403)
         parts.drain()
         return _json({"role": parts.role, "draining": True}, 202)
 

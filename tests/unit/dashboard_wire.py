@@ -40,3 +40,8 @@ def serving(
         DashboardClient([f"127.0.0.1:{server.port}"]) as client,
     ):
         yield server, client
+
+
+def framed(message: bytes) -> bytes:
+    """A message as the framed transport sends it."""
+    return len(message).to_bytes(4) + message

@@ -1,14 +1,11 @@
 """The client: pooled connections, deadlines, one more try for reads, TLS."""
 
 import contextlib
-import shutil
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -22,6 +19,7 @@ from ops.metrics import CALLS, CONNECTIONS_OPENED, WIRE_FAULTS
 from ops.template.connection import WireLimits
 from ops.template.server import ServerLimits, ThriftServer
 from ops.template.tls import client_context, server_context
+from tests.unit.certificates import make_certificates
 from tests.unit.dashboard_wire import ScriptedDashboard, serving
 
 HOME = Home("a", 1, ())
@@ -225,34 +223,12 @@ def test_a_closed_client_is_unavailable():
 
 
 @pytest.fixture(scope="module")
-def certificates(tmp_path_factory) -> Path:
-    """An authority, and a server's and a client's certificate of it."""
-    if shutil.which("openssl") is None:
-        pytest.skip("OPENSSL MISSING, TLS NOT TESTED")
-    folder = tmp_path_factory.mktemp("certificates")
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-    openssl(
-        "req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=ca",
-        "-days", "2",
-    )  # fmt: skip
-    (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n")
-    for name in ("server", "client"):
-        openssl(
-            "req", *curve, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}"
-        )
-        openssl(
-            "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
-            "-CAcreateserial", "-out", f"{name}.pem", "-days", "2", "-extfile", "names",
-        )  # fmt: skip
-    return folder
+def certificates(tmp_path_factory) -> str:
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
 
 
 def test_tls_with_client_certificates(certificates):
-    at = str(certificates)
+    at = certificates
     listen = ListenTls(cert=f"{at}/server.pem", key=f"{at}/server.key", client_ca=f"{at}/ca.pem")
     known = Access(tls=True, ca=f"{at}/ca.pem", cert=f"{at}/client.pem", key=f"{at}/client.key")
     unknown = Access(tls=True, ca=f"{at}/ca.pem")
@@ -277,7 +253,7 @@ def test_tls_with_client_certificates(certificates):
 
 
 def test_a_tls_server_drains_while_it_answers(certificates):
-    at = str(certificates)
+    at = certificates
     entered, release = threading.Event(), threading.Event()
 
     def answer(*_: object) -> Home:
@@ -302,7 +278,7 @@ def test_a_tls_server_drains_while_it_answers(certificates):
 
 def test_a_client_that_says_nothing_in_its_handshake_is_closed(certificates):
 
-    at = str(certificates)
+    at = certificates
     listen = ListenTls(cert=f"{at}/server.pem", key=f"{at}/server.key")
     limits = ServerLimits(wire=WireLimits(handshake_s=0.2))
     with serving(ScriptedDashboard(HOME), limits, tls=server_context(listen)) as (server, _):
@@ -312,7 +288,7 @@ def test_a_client_that_says_nothing_in_its_handshake_is_closed(certificates):
 
 
 def test_certificates_that_cannot_be_used_are_refused_by_setting(certificates):
-    at = str(certificates)
+    at = certificates
     for listen, field in (
         (ListenTls(cert=f"{at}/none.pem", key=f"{at}/server.key"), "listen_tls.cert"),
         (ListenTls(cert=f"{at}/server.pem", key=f"{at}/client.key"), "listen_tls.cert"),

@@ -15,10 +15,13 @@ import pytest
 from cell.dashboard import Context, Home
 from idgen.errors import Unavailable
 from ops.config import load_config
+from ops.config_settings import Access
 from ops.dashboard_client import DashboardClient
 from ops.dashboard_service import dashboard_service
 from ops.metrics import DECLARED, LAG_SECONDS, Sample
 from ops.template.host import ServiceHost, ServiceParts
+from ops.template.tls import client_context, peer_context
+from tests.unit.certificates import make_certificates
 from tests.unit.dashboard_wire import ScriptedDashboard
 
 HOME = Home("a", 1, ("127.0.0.1:1",))
@@ -124,6 +127,41 @@ def test_draining_can_be_asked_for_over_http_by_post_alone(hosted):
     assert not host.wait(0)
     assert get(host, "/admin/drain", "POST")[0] == 202
     assert host.wait(5)
+
+
+def test_a_page_of_another_site_in_a_browser_cannot_drain(hosted):
+    host = hosted()
+    request = urllib.request.Request(
+        f"http://{host.endpoints.admin}/admin/drain",
+        method="POST",
+        headers={"Origin": "http://example.org"},
+    )
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request, timeout=5)
+    caught.value.close()
+    assert caught.value.code == 403
+    assert not host.wait(0)
+
+
+def test_both_ports_speak_tls_and_ask_for_a_client_certificate(tmp_path):
+    at = make_certificates(tmp_path)
+    files = {"cert": "server.pem", "key": "server.key", "client_ca": "ca.pem"}
+    config = load_config(None, {}, {f"listen_tls.{k}": f"{at}/{v}" for k, v in files.items()})
+    parts = ServiceParts(service=dashboard_service(ScriptedDashboard(HOME)))
+    host = ServiceHost("router", parts, config)
+    host.start()
+    try:
+        peer = peer_context(config.listen_tls)
+        url = f"https://{host.endpoints.admin}/livez"
+        with urllib.request.urlopen(url, timeout=5, context=peer) as answer:
+            assert answer.read() == b"alive\n"
+        stranger = client_context(Access(tls=True, ca=f"{at}/ca.pem"), "kafka")
+        with pytest.raises(OSError):
+            urllib.request.urlopen(url, timeout=5, context=stranger)
+        with DashboardClient([host.endpoints.thrift], tls=peer) as client:
+            assert client.route(Context(), 1) == HOME
+    finally:
+        host.drain(1)
 
 
 def test_draining_is_red_and_finishes_the_call_in_flight(hosted):
