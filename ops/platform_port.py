@@ -3,13 +3,12 @@
 `ops.platform` implements `Doors` as a module; tests stand in for it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from cell.dashboard import Dashboard
-from firehose.dead_letters import DeadLetter
 from ops.config_settings import Config
 from ops.explanation import Explanation
 
@@ -70,39 +69,56 @@ class Status:
         return all(each.state == "ready" for each in (*self.servers, *self.services))
 
 
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A flag: on for `value` of 10,000 users, the same ones every time."""
+
+    name: str
+    value: int
+    default: int = 0
+
+
 class Flags(Protocol):
-    """The platform's flags, followed live by every process: name -> 0 to 10,000."""
+    """The platform's flags, followed live by every process."""
 
-    def all(self) -> Mapping[str, int]:
-        """All flags that were set; the others have their defaults."""
+    def list(self) -> Sequence[Flag]:
+        """All flags that were set, by name."""
         ...
 
-    def set(self, name: str, value: int) -> None:
-        """Set a flag, also a new one. Raises BadRequest(name|value), Conflict."""
+    def set(self, name: str, value: int) -> Flag:
+        """Set a flag, also a new one; the flag as it was before.
+
+        Raises BadRequest(name|value), and Conflict when somebody else sets it at the same time.
+        """
         ...
 
-    def delete(self, name: str) -> None:
-        """Forget a flag: its default holds again. Raises NotFound, Conflict."""
-        ...
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An event that a cell could not apply; `id` is `<partition>-<offset>`."""
+
+    id: str
+    partition: int
+    offset: int
+    at_ms: int
+    reason: str
+    event: str = ""
+    """What of it can be shown."""
 
 
 class DeadLetters(Protocol):
-    """The events that one cell put aside; a letter's id is `<partition>-<offset>`."""
+    """The events that one cell put aside."""
 
-    def list(self, after: str = "", limit: int = 100) -> Sequence[DeadLetter]:
-        """Open ones, oldest first, behind the one named `after`. Raises NotFound."""
+    def list(self, limit: int) -> Sequence[DeadLetter]:
+        """The oldest open ones; at most 1,000."""
         ...
 
-    def show(self, letter_id: str) -> DeadLetter:
-        """One of them. Raises NotFound."""
+    def retry(self, ids: Sequence[str]) -> int:
+        """Apply them again at their original versions; how many. Raises NotFound, Conflict."""
         ...
 
-    def retry(self, letter_id: str) -> None:
-        """Apply it again at its original version. Raises NotFound, Conflict."""
-        ...
-
-    def discard(self, letter_id: str) -> None:
-        """Give it up for good. Raises NotFound, Conflict."""
+    def discard(self, ids: Sequence[str]) -> int:
+        """Give them up for good; how many. Raises NotFound, Conflict."""
         ...
 
 
@@ -123,7 +139,7 @@ class Platform(Protocol):
         """The dashboard API at the router, or at one cell. Raises NotFound."""
         ...
 
-    def next_ids(self, n: int) -> list[int]:
+    def take_ids(self, count: int) -> list[int]:
         """New ids, increasing, to be brought along by writes."""
         ...
 

@@ -6,14 +6,14 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from firehose.codec import Poison, UnknownKind, decode
-from firehose.dead_letters import LIMIT_MAX, DeadLetter
-from idgen.errors import Corrupt, DashcellError
+from idgen.errors import DashcellError
 from ops.cellctl.outcome import Ended, Exit, ended
+from ops.cellctl.plain import plain
 from ops.cellctl.seat import Seat, at_platform
 from ops.cellctl.terminal import console, harmless, when
+from ops.platform_port import DeadLetter
 
-HEAD_BYTES = 64
+LIMIT_MAX = 1000
 
 
 @click.group("dead-letters")
@@ -26,18 +26,17 @@ def command() -> None:
 
 @command.command("list")
 @click.argument("cell")
-@click.option("--after", default="", metavar="LETTER", help="Those behind this one.")
 @click.option("--limit", type=click.IntRange(1, LIMIT_MAX), default=100, show_default=True)
 @at_platform
-def list_letters(seat: Seat, cell: str, after: str, limit: int) -> None:
+def list_letters(seat: Seat, cell: str, limit: int) -> None:
     """List a cell's open dead letters, oldest first.
 
     \b
     Examples:
       cellctl dead-letters list a
     """
-    letters = seat.platform.dead_letters(cell).list(after, limit)
-    seat.answer([_document(each) for each in letters], lambda: _draw(letters))
+    letters = seat.platform.dead_letters(cell).list(limit)
+    seat.answer(letters, lambda: _draw(letters))
 
 
 @command.command("show")
@@ -51,10 +50,16 @@ def show_letter(seat: Seat, cell: str, letter: str) -> None:
     Examples:
       cellctl dead-letters show a 0-17
     """
-    found = seat.platform.dead_letters(cell).show(letter)
-    document = _document(found)
-    lines = [f"{name:10} {harmless(str(value))}" for name, value in document.items()]
-    seat.answer(document, lambda: click.echo("\n".join(lines)))
+    letters = seat.platform.dead_letters(cell).list(LIMIT_MAX)
+    found = next((each for each in letters if each.id == letter), None)
+    if found is None:
+        raise Ended(
+            Exit.NOT_FOUND,
+            f"cell {cell} has no open dead letter {letter}: `cellctl dead-letters list {cell}` has "
+            "those that there are",
+        )
+    lines = [f"{name:10} {harmless(str(value))}" for name, value in plain(found).items()]
+    seat.answer(found, lambda: click.echo("\n".join(lines)))
 
 
 @command.command("retry")
@@ -100,11 +105,13 @@ def _plan(seat: Seat, what: str, cell: str, letters: Sequence[str]) -> None:
     seat.answer(document, lambda: click.echo(text))
 
 
-def _each(seat: Seat, what: str, letters: Sequence[str], settle: Callable[[str], None]) -> None:
+def _each(
+    seat: Seat, what: str, letters: Sequence[str], settle: Callable[[Sequence[str]], int]
+) -> None:
     failed: dict[str, DashcellError] = {}
     for letter in letters:
         try:
-            settle(letter)
+            settle([letter])
         except DashcellError as error:
             failed[letter] = error
     if len(failed) == len(letters):
@@ -115,26 +122,6 @@ def _each(seat: Seat, what: str, letters: Sequence[str], settle: Callable[[str],
     if failed:
         reasons = "; ".join(f"{name}: {ended(e).format_message()}" for name, e in failed.items())
         raise Ended(Exit.PARTIAL, f"{len(failed)} of {len(letters)} were not {what}: {reasons}")
-
-
-def _document(letter: DeadLetter) -> dict[str, object]:
-    return {
-        "id": letter.id,
-        "partition": letter.partition,
-        "offset": letter.offset,
-        "at_ms": letter.at_ms,
-        "reason": letter.reason,
-        "outcome": letter.outcome.value if letter.outcome is not None else None,
-        "bytes": len(letter.value),
-        "event": _event(letter),
-    }
-
-
-def _event(letter: DeadLetter) -> str:
-    try:
-        return repr(decode(letter.value))
-    except (Corrupt, Poison, UnknownKind):
-        return f"cannot be read; begins with {letter.value[:HEAD_BYTES].hex()}"
 
 
 def _draw(letters: Sequence[DeadLetter]) -> None:

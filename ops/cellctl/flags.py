@@ -13,7 +13,7 @@ def command() -> None:
     """List and change the platform's flags.
 
     A flag is on for so many of 10,000 users, the same ones every time. One that was never set has
-    its default.
+    its default, 0 for most.
     """
 
 
@@ -26,7 +26,7 @@ def list_flags(seat: Seat) -> None:
     Examples:
       cellctl flags list --json
     """
-    flags = dict(sorted(seat.platform.flags.all().items()))
+    flags = {flag.name: flag.value for flag in seat.platform.flags.list()}
     text = "\n".join(f"{name}  {value}" for name, value in flags.items()) or "no flag is set"
     seat.answer(flags, lambda: click.echo(text))
 
@@ -41,7 +41,7 @@ def get_flag(seat: Seat, name: str) -> None:
     Examples:
       cellctl flags get pull-hot-authors
     """
-    value = seat.platform.flags.all().get(name)
+    value = {flag.name: flag.value for flag in seat.platform.flags.list()}.get(name)
     if value is None:
         raise Ended(Exit.NOT_FOUND, f"no flag {name!r} is set: `cellctl flags list` has them all")
     seat.answer({"name": name, "value": value}, lambda: click.echo(str(value)))
@@ -58,27 +58,6 @@ def set_flag(seat: Seat, name: str, value: int) -> None:
     Examples:
       cellctl flags set pull-hot-authors 100
     """
-    before = seat.platform.flags.all().get(name)
-    seat.platform.flags.set(name, value)
-    _changed(seat, name, before, value)
-
-
-@command.command("unset")
-@click.argument("name")
-@at_platform
-def unset_flag(seat: Seat, name: str) -> None:
-    """Give a flag its default back.
-
-    \b
-    Examples:
-      cellctl flags unset pull-hot-authors
-    """
-    before = seat.platform.flags.all().get(name)
-    seat.platform.flags.delete(name)
-    _changed(seat, name, before, None)
-
-
-def _changed(seat: Seat, name: str, before: int | None, value: int | None) -> None:
-    words = ["default" if each is None else f"{each} of {OF}" for each in (before, value)]
+    before = seat.platform.flags.set(name, value).value
     document = {"name": name, "before": before, "value": value}
-    seat.answer(document, lambda: click.echo(f"{name}: {words[0]} -> {words[1]}"))
+    seat.answer(document, lambda: click.echo(f"{name}: {before} -> {value} of {OF}"))

@@ -98,7 +98,7 @@ def _source(seat: Seat) -> Source:
     deadline_ms = max(seat.deadline_ms, DEADLINE_MS_MIN)
     platform = seat.platform
     return Source(
-        platform.dashboard(), platform.next_ids, caught_up, SystemClock(), Context(deadline_ms)
+        platform.dashboard(), platform.take_ids, caught_up, SystemClock(), Context(deadline_ms)
     )
 
 

@@ -3,7 +3,7 @@
 It keeps no rules of the product: each test says what is answered and looks at what was asked.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ import click
 from click.testing import CliRunner, Result
 
 from cell.dashboard import Count, Dashboard, Entry, EntryKind, Page, PostView
-from firehose.dead_letters import DeadLetter
 from firehose.event import Draft, Lane, PostRef
 from firehose.receipts import Receipt
 from idgen.errors import NotFound, Unavailable
@@ -19,7 +18,14 @@ from idgen.ids import compose
 from ops.cellctl.main import cli
 from ops.cellctl.seat import Surroundings
 from ops.explanation import Explanation
-from ops.platform_port import CellStatus, PartitionStatus, ProcessStatus, Status
+from ops.platform_port import (
+    CellStatus,
+    DeadLetter,
+    Flag,
+    PartitionStatus,
+    ProcessStatus,
+    Status,
+)
 
 NOW_MS = 1_341_273_600_000
 """2012-07-03 00:00:00 UTC."""
@@ -81,16 +87,13 @@ class StandInFlags:
     def __init__(self) -> None:
         self.values: dict[str, int] = {}
 
-    def all(self) -> Mapping[str, int]:
-        return dict(self.values)
+    def list(self) -> Sequence[Flag]:
+        return [Flag(name, value) for name, value in sorted(self.values.items())]
 
-    def set(self, name: str, value: int) -> None:
+    def set(self, name: str, value: int) -> Flag:
+        before = self.values.get(name, 0)
         self.values[name] = value
-
-    def delete(self, name: str) -> None:
-        if name not in self.values:
-            raise NotFound(f"no flag {name}")
-        del self.values[name]
+        return Flag(name, before)
 
 
 class StandInLetters:
@@ -98,22 +101,21 @@ class StandInLetters:
         self.letters = {each.id: each for each in letters}
         self.settled: list[tuple[str, str]] = []
 
-    def list(self, after: str = "", limit: int = 100) -> Sequence[DeadLetter]:
-        del after
+    def list(self, limit: int) -> Sequence[DeadLetter]:
         return list(self.letters.values())[:limit]
 
-    def show(self, letter_id: str) -> DeadLetter:
-        if letter_id not in self.letters:
-            raise NotFound(f"no dead letter {letter_id}")
-        return self.letters[letter_id]
+    def retry(self, ids: Sequence[str]) -> int:
+        return self._settle("retried", ids)
 
-    def retry(self, letter_id: str) -> None:
-        self.show(letter_id)
-        self.settled.append(("retried", letter_id))
+    def discard(self, ids: Sequence[str]) -> int:
+        return self._settle("discarded", ids)
 
-    def discard(self, letter_id: str) -> None:
-        self.show(letter_id)
-        self.settled.append(("discarded", letter_id))
+    def _settle(self, what: str, ids: Sequence[str]) -> int:
+        for each in ids:
+            if each not in self.letters:
+                raise NotFound(f"no dead letter {each}")
+            self.settled.append((what, each))
+        return len(ids)
 
 
 class StandInPlatform:
@@ -138,8 +140,8 @@ class StandInPlatform:
             raise NotFound(f"no cell is named {cell!r}")
         return self.api
 
-    def next_ids(self, n: int) -> list[int]:
-        return [next(self._ids) for _ in range(n)]
+    def take_ids(self, count: int) -> list[int]:
+        return [next(self._ids) for _ in range(count)]
 
     def status(self) -> Status:
         service = ProcessStatus("router", self.service_state, "127.0.0.1:4000", pid=17)

@@ -10,12 +10,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from firehose.codec import encode
-from firehose.dead_letters import DeadLetter
-from firehose.event import Draft, PostCreated
 from idgen.errors import Conflict
 from ops.cellctl.main import COMMANDS, cli
 from ops.cellctl.outcome import Exit
+from ops.platform_port import DeadLetter
 from ops.stack.errors import FolderInUse, JavaMissing, PortInUse
 from tests.cli.stand_in import Bench, StandInLetters, every_command
 
@@ -188,21 +186,22 @@ def test_doctor_names_the_port_that_somebody_else_has(bench, tmp_path):
     assert result.exit_code == 5
 
 
-def test_flags_are_listed_shown_set_and_unset(bench):
+def test_flags_are_listed_shown_and_set(bench):
     assert bench.done("flags", "list") == "no flag is set\n"
-    assert bench.done("flags", "set", "pull", "100") == "pull: default -> 100 of 10000\n"
+    assert bench.done("flags", "set", "pull", "100") == "pull: 0 -> 100 of 10000\n"
     assert bench.done("flags", "get", "pull") == "100\n"
     assert json.loads(bench.done("flags", "list", "--json")) == {"pull": 100}
-    assert bench.done("flags", "unset", "pull") == "pull: 100 of 10000 -> default\n"
-    assert bench.run("flags", "get", "pull").exit_code == 3
-    assert bench.run("flags", "unset", "pull").exit_code == 3
+    assert bench.done("flags", "set", "pull", "0") == "pull: 100 -> 0 of 10000\n"
+    assert bench.run("flags", "get", "push").exit_code == 3
     assert bench.run("flags", "set", "pull", "10001").exit_code == 2
 
 
 def letters() -> StandInLetters:
-    good = encode(PostCreated(17, 88, Draft(body="hello")))
     return StandInLetters(
-        [DeadLetter(0, 17, 1, "not applied\x1b[2J", good), DeadLetter(1, 2, 3, "cut", b"\xdc")]
+        [
+            DeadLetter("0-17", 0, 17, 1, "not applied\x1b[2J", "hello\x1b[2J"),
+            DeadLetter("1-2", 1, 2, 3, "cut"),
+        ]
     )
 
 
@@ -213,7 +212,6 @@ def test_dead_letters_are_listed_and_shown_with_their_event(bench):
     shown = bench.done("dead-letters", "show", "a", "0-17")
     assert "hello" in shown
     assert "\x1b" not in shown
-    assert "cannot be read" in bench.done("dead-letters", "show", "a", "1-2")
     assert [each["id"] for each in json.loads(bench.done("dead-letters", "list", "a", "--json"))]
     assert bench.run("dead-letters", "show", "a", "9-9").exit_code == 3
     assert bench.run("dead-letters", "list", "z").exit_code == 3
