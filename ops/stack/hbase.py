@@ -49,7 +49,7 @@ class HBaseHeaps:
 
 @dataclass(frozen=True)
 class HBaseSettings:
-    """What one cell's HBase is started with."""
+    """What one cell's HBase is started with; ``host`` is where all four listen."""
 
     cell: str
     zookeeper: str
@@ -59,6 +59,7 @@ class HBaseSettings:
     thrift2_port: int
     heaps: HBaseHeaps = field(default_factory=HBaseHeaps)
     gateway_threads_max: int = 128
+    host: str = LOOPBACK
 
     def port(self, role: str) -> int:
         """The port of one of ROLES."""
@@ -85,10 +86,10 @@ def site(folder: Path, settings: HBaseSettings) -> dict[str, str]:
         "hbase.zookeeper.quorum": settings.zookeeper,
         "zookeeper.znode.parent": znode_parent(settings.cell),
         "zookeeper.session.timeout": "6000",
-        "hbase.master.hostname": LOOPBACK,
-        "hbase.regionserver.hostname": LOOPBACK,
-        "hbase.master.ipc.address": LOOPBACK,
-        "hbase.regionserver.ipc.address": LOOPBACK,
+        "hbase.master.hostname": settings.host,
+        "hbase.regionserver.hostname": settings.host,
+        "hbase.master.ipc.address": settings.host,
+        "hbase.regionserver.ipc.address": settings.host,
         "hbase.master.port": str(settings.master_port),
         "hbase.regionserver.port": str(settings.region_server_port),
         "hbase.master.info.port": "-1",
@@ -188,7 +189,7 @@ def children(
     is the cell's: its question is answered by the initialised master only.
     """
     heaps, listening = settings.heaps, probes.listening
-    gateway = ("-b", LOOPBACK, "--infoport", "-1", "-p")
+    gateway = ("-b", settings.host, "--infoport", "-1", "-p")
     rows = (
         _Row("master", MASTER, heaps.master_mb, _QUICK_START, listening),
         _Row(
@@ -254,7 +255,7 @@ def _child(
         argv=argv,
         folder=folder,
         log=folder / f"{row.role}.log",
-        ready=partial(row.probe, LOOPBACK, port),
+        ready=partial(row.probe, settings.host, port),
         needs=needs,
         prepare=partial(write_configuration, folder, settings),
         ports={row.role: port},

@@ -23,12 +23,13 @@ CLUSTER_ID = "ZGFzaGNlbGwtY2x1c3RlQQ"
 
 @dataclass(frozen=True)
 class KafkaSettings:
-    """What the Kafka node is started with."""
+    """What the Kafka node is started with; ``host`` is where it listens and how others find it."""
 
     port: int
     controller_port: int
     heap_mb: int = 512
     retention_hours: int = 168
+    host: str = LOOPBACK
 
 
 def configuration(folder: Path, settings: KafkaSettings) -> str:
@@ -41,12 +42,12 @@ def configuration(folder: Path, settings: KafkaSettings) -> str:
         {
             "process.roles": "broker,controller",
             "node.id": "1",
-            "controller.quorum.voters": f"1@{LOOPBACK}:{settings.controller_port}",
+            "controller.quorum.voters": f"1@{settings.host}:{settings.controller_port}",
             "listeners": (
-                f"PLAINTEXT://{LOOPBACK}:{settings.port},"
-                f"CONTROLLER://{LOOPBACK}:{settings.controller_port}"
+                f"PLAINTEXT://{settings.host}:{settings.port},"
+                f"CONTROLLER://{settings.host}:{settings.controller_port}"
             ),
-            "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{settings.port}",
+            "advertised.listeners": f"PLAINTEXT://{settings.host}:{settings.port}",
             "controller.listener.names": "CONTROLLER",
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "log.dirs": str(folder / "data"),
@@ -124,7 +125,7 @@ def child(
     *,
     archives: Path | None = None,
 ) -> ChildSpec:
-    """Kafka in ``folder``, listening on the loopback address."""
+    """Kafka in ``folder``."""
     argv = jvm.command(
         java,
         heap_mb=settings.heap_mb,
@@ -140,7 +141,7 @@ def child(
         argv=argv,
         folder=folder,
         log=folder / "kafka.log",
-        ready=partial(probes.kafka, LOOPBACK, settings.port),
+        ready=partial(probes.kafka, settings.host, settings.port),
         prepare=partial(format_storage, folder, settings, java, jars),
         ports={"broker": settings.port, "controller": settings.controller_port},
         ready_timeout_s=60.0,

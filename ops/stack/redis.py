@@ -12,11 +12,12 @@ from ops.stack.ports import LOOPBACK
 
 @dataclass(frozen=True)
 class RedisSettings:
-    """What one Redis is started with; ``cell`` names its child."""
+    """What one Redis is started with; ``cell`` names its child, ``host`` is where it listens."""
 
     cell: str
     port: int
     memory_mb: int = 128
+    host: str = LOOPBACK
 
 
 def name(cell: str) -> str:
@@ -28,7 +29,7 @@ def configuration(folder: Path, settings: RedisSettings) -> str:
     """The text of redis.conf: bounded memory, the least recently used evicted, nothing on disk."""
     return "\n".join(
         (
-            f"bind {LOOPBACK}",
+            f"bind {settings.host}",
             f"port {settings.port}",
             f'dir "{folder}"',
             "daemonize no",
@@ -47,14 +48,14 @@ def configuration(folder: Path, settings: RedisSettings) -> str:
 
 
 def child(folder: Path, settings: RedisSettings, program: str) -> ChildSpec:
-    """A cell's Redis in ``folder``, listening on the loopback address."""
+    """A cell's Redis in ``folder``."""
     file = folder / "redis.conf"
     return ChildSpec(
         name=name(settings.cell),
         argv=(program, str(file)),
         folder=folder,
         log=folder / "redis.log",
-        ready=partial(probes.redis, LOOPBACK, settings.port),
+        ready=partial(probes.redis, settings.host, settings.port),
         prepare=lambda: write_file(file, configuration(folder, settings)),
         ports={"client": settings.port},
         ready_timeout_s=20.0,

@@ -17,10 +17,11 @@ MAIN = "org.apache.zookeeper.server.ZooKeeperServerMain"
 
 @dataclass(frozen=True)
 class ZooKeeperSettings:
-    """What one ZooKeeper is started with."""
+    """What one ZooKeeper is started with; ``host`` is the one address that it listens on."""
 
     port: int
     heap_mb: int = 128
+    host: str = LOOPBACK
 
 
 def configuration(folder: Path, settings: ZooKeeperSettings) -> str:
@@ -33,7 +34,7 @@ def configuration(folder: Path, settings: ZooKeeperSettings) -> str:
         (
             f"dataDir={folder / 'data'}",
             f"clientPort={settings.port}",
-            f"clientPortAddress={LOOPBACK}",
+            f"clientPortAddress={settings.host}",
             "tickTime=1000",
             "minSessionTimeout=2000",
             "maxSessionTimeout=60000",
@@ -56,7 +57,7 @@ def child(
     *,
     archives: Path | None = None,
 ) -> ChildSpec:
-    """ZooKeeper in ``folder``, listening on the loopback address."""
+    """ZooKeeper in ``folder``."""
     file = folder / "zoo.cfg"
     argv = jvm.command(
         java,
@@ -79,7 +80,7 @@ def child(
         argv=argv,
         folder=folder,
         log=folder / "zookeeper.log",
-        ready=partial(probes.zookeeper, LOOPBACK, settings.port),
+        ready=partial(probes.zookeeper, settings.host, settings.port),
         prepare=lambda: write_file(file, configuration(folder, settings)),
         ports={"client": settings.port},
         ready_timeout_s=40.0,
