@@ -25,6 +25,7 @@ __all__ = [
     "Config",
     "Secret",
     "Setting",
+    "environment_of",
     "jar_cache",
     "java_home",
     "load_config",
@@ -144,6 +145,27 @@ def java_home(config: Config, env: Mapping[str, str] | None = None) -> str | Non
     return config.stack.java_home or env.get("JAVA_HOME") or None
 
 
+def environment_of(config: Config, env: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment in which a process of ours finds the settings of `config` again."""
+    found = dict(os.environ if env is None else env)
+    found.pop("DASHCELL_CONFIG", None)
+    for setting in settings():
+        value = getattr(getattr(config, setting.section), setting.key)
+        if isinstance(value, Mapping) or value == setting.default:
+            found.pop(setting.variable, None)  # tables are for `cellctl up` alone
+        else:
+            found[setting.variable] = _as_text(value)
+    return found
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, Secret):
+        return value.reveal()
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
 def shown(config: Config) -> dict[str, Any]:
     """The configuration as JSON values, with its secrets hidden."""
     plain: dict[str, Any] = msgspec.to_builtins(config, enc_hook=repr)
@@ -186,7 +208,6 @@ def _variables(env: Mapping[str, str]) -> dict[str, str]:
     """The variables that are set to override settings, and which; an unknown one of our prefix
     is an error, because it would silently do nothing."""
     by_variable = {setting.variable: setting.name for setting in settings()}
-    # The short form wins over the long one by coming later.
     by_variable |= _SHORT
     found: dict[str, str] = {}
     for variable in env:

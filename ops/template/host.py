@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -217,15 +218,26 @@ def server_limits(config: Config) -> ServerLimits:
 
 
 def _stop_by_signal(host: ServiceHost) -> None:
-    asked = False
+    """Have the first signal ask the host to stop and the second end the process.
 
-    def stop(number: int, _frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
-            # Whatever is unfinished is repeated by its next owner, as after a power cut.
-            os._exit(128 + number)
-        asked = True
+    A thread does it, told over a socket by the C part of Python's handler: Python's own part only
+    runs when the main thread comes back from whatever it waits for, and must not take its locks.
+    """
+    told, tell = socket.socketpair()
+    tell.settimeout(0.0)
+
+    def watch() -> None:
+        told.recv(1)
         host.ask_to_stop()
+        number = told.recv(1)[0]
+        # Whatever is unfinished is repeated by its next owner, as after a power cut.
+        os._exit(128 + number)
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+        signal.signal(number, _noted)
+    signal.set_wakeup_fd(tell.detach(), warn_on_full_buffer=False)
+    threading.Thread(target=watch, name="signals", daemon=True).start()
+
+
+def _noted(_number: int, _frame: FrameType | None) -> None:
+    """Nothing: the watching thread was told already."""
