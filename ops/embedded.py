@@ -15,7 +15,6 @@ from cell.dashboard import Build
 from cell.handler import CellHandler
 from cell.ingest import IngestWorker, group_of
 from cell.stores import CellStores
-from firehose.writes import Writes
 from idgen.clock import Clock
 from idgen.errors import Unavailable
 from idgen.snowflake import Snowflake
@@ -134,16 +133,15 @@ class Embedded:
         for name in names:
             self.cells[name] = self._cell(name)
             self._handlers[name] = self.cells[name].handler
-        writes = Writes(
-            self.seams.firehose(), self.snowflake, self.seams.clock, self._config.ingest.backfill
-        )
         self._dashboard = Router(
             self.routes,
             self.clients,
-            writes,
+            self.seams.firehose(),
+            self.snowflake,
             self.seams.clock,
             Build(VERSION, "router"),
-            self._config.limits.cell_in_flight,
+            backfill_default=self._config.ingest.backfill,
+            in_flight_per_cell=self._config.limits.cell_in_flight,
         )
         for cell in self.cells.values():
             cell.start()

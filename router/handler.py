@@ -19,18 +19,16 @@ from cell.dashboard import (
     Dashboard,
     Follows,
     Home,
-    NewFollow,
-    NewPost,
     Page,
     PageQuery,
     PostView,
-    Receipt,
     SliceHome,
     Topology,
 )
-from firehose.event import Draft, Lane, PostRef
+from firehose.event import Lane, PostRef
+from firehose.log import Log
 from firehose.validation import check_batch, check_ref, check_user
-from firehose.writes import Writes
+from firehose.writes import Ids, Writes
 from idgen.clock import Clock
 from idgen.errors import (
     DashcellError,
@@ -70,8 +68,10 @@ class CellClients(Protocol):
         ...
 
 
-class Router:
-    """`cell.dashboard.Dashboard` over all cells. Used by any number of threads.
+class Router(Writes):
+    """`cell.dashboard.Dashboard` over all cells: the writes, and reads that it relays.
+
+    Used by any number of threads.
 
     At most `in_flight_per_cell` calls wait for a cell at any time, and one more is Throttled at
     once: so a slow cell is felt by its own readers only, as long as the server that hosts this has
@@ -82,56 +82,21 @@ class Router:
         self,
         routes: RouteTable,
         cells: CellClients,
-        writes: Writes,
+        firehose: Log,
+        ids: Ids,
         clock: Clock,
         build: Build,
+        *,
+        backfill_default: int = 100,
         in_flight_per_cell: int = IN_FLIGHT_PER_CELL,
     ) -> None:
+        super().__init__(firehose, ids, clock, backfill_default)
         self._routes = routes
         self._cells = cells
-        self._writes = writes
         self._clock = clock
         self._build = build
         self._gates = _Gates(in_flight_per_cell)
         self._avoided: dict[str, int] = {}
-
-    def publish(self, ctx: Context, author: int, draft: Draft, brought_id: int | None) -> Receipt:
-        """Append a post."""
-        return self._writes.publish(ctx, author, draft, brought_id)
-
-    def publish_many(self, ctx: Context, posts: Sequence[NewPost]) -> list[Receipt]:
-        """Append posts."""
-        return self._writes.publish_many(ctx, posts)
-
-    def remove_post(
-        self, ctx: Context, author: int, post_id: int, brought_id: int | None
-    ) -> Receipt:
-        """Append a removal."""
-        return self._writes.remove_post(ctx, author, post_id, brought_id)
-
-    def follow(self, ctx: Context, follow: NewFollow) -> Receipt:
-        """Append a follow."""
-        return self._writes.follow(ctx, follow)
-
-    def follow_many(self, ctx: Context, follows: Sequence[NewFollow]) -> list[Receipt]:
-        """Append follows."""
-        return self._writes.follow_many(ctx, follows)
-
-    def unfollow(self, ctx: Context, follower: int, author: int, brought_id: int | None) -> Receipt:
-        """Append an unfollow."""
-        return self._writes.unfollow(ctx, follower, author, brought_id)
-
-    def like(self, ctx: Context, actor: int, post: PostRef, brought_id: int | None) -> Receipt:
-        """Append a like."""
-        return self._writes.like(ctx, actor, post, brought_id)
-
-    def unlike(self, ctx: Context, actor: int, post: PostRef, brought_id: int | None) -> Receipt:
-        """Append an unlike."""
-        return self._writes.unlike(ctx, actor, post, brought_id)
-
-    def mark_read(self, ctx: Context, reader: int, lane: Lane, event_id: int) -> Receipt:
-        """Append a mark."""
-        return self._writes.mark_read(ctx, reader, lane, event_id)
 
     def page(self, ctx: Context, query: PageQuery) -> Page:
         """A page, from the reader's home."""

@@ -25,7 +25,6 @@ from cell.dashboard import (
 )
 from firehose.codec import decode
 from firehose.event import Draft, Lane, PostRef
-from firehose.writes import Writes
 from idgen.errors import (
     BadRequest,
     Behind,
@@ -95,7 +94,8 @@ class World:
         self.router = Router(
             self.routes,
             self.clients,
-            Writes(self.log, self.ids, self.clock),
+            self.log,
+            self.ids,
             self.clock,
             Build("0.1.0", "router"),
             in_flight_per_cell=2,

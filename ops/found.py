@@ -1,0 +1,253 @@
+"""A running platform, found by its folder or by its registry's address."""
+
+import ssl
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from cell.explain import explain
+
+from cell.commands import LetterRetried
+from cell.commands import encode as encode_command
+from cell.dashboard import Dashboard
+from cell.state import CellState
+from cell.stores import CellStores
+from firehose import dead_letters as letters
+from firehose.codec import Poison, UnknownKind, decode
+from firehose.log import Log, Span
+from firehose.position import Applied
+from idgen.client import IdGenClient
+from idgen.errors import Conflict, Corrupt, DashcellError, DeadlineExceeded, Unavailable
+from idgen.ids import spread
+from ops.config import Config
+from ops.dashboard_client import DashboardClient
+from ops.explanation import Explanation
+from ops.platform_port import (
+    CellStatus,
+    DeadLetter,
+    DeadLetters,
+    Flag,
+    Flags,
+    PartitionStatus,
+    ProcessStatus,
+    Status,
+)
+from ops.readyz import not_ready_because
+from ops.stack.process import is_running
+from ops.stack.state import read_state
+from ops.template.tls import peer_context
+from ops.wiring.seams import Seams
+from router.cells import CellInfo, ServiceInfo, read_cell, read_cells, read_roles, read_services
+from router.flags import read_flags, set_flag
+from router.routes import read_routes
+
+HEAD_BYTES = 64
+RETRY_LOOKS = 100
+RETRY_LOOK_S = 0.1
+READYZ_TIMEOUT_S = 1.0
+
+
+class FoundPlatform:
+    """`ops.platform_port.Platform` over the registry, the seams and the services' own ports."""
+
+    def __init__(self, config: Config, seams: Seams, profile: str, registry: str) -> None:
+        self._config = config
+        self._seams = seams
+        self._profile = profile
+        self._registry = registry
+        self._tls: ssl.SSLContext | None = peer_context(config.listen_tls)
+        self._clients: list[DashboardClient] = []
+
+    @property
+    def folder(self) -> Path | None:
+        """The platform's folder, where it was found by it."""
+        folder = Path(self._config.platform.data)
+        return folder if folder.is_dir() else None
+
+    @property
+    def flags(self) -> Flags:
+        """The flags in the registry."""
+        return _Flags(self._seams)
+
+    def dashboard(self, cell: str | None = None) -> Dashboard:
+        """The API at the routers, or at the dashboards of one cell."""
+        if cell is not None:
+            read_cell(self._seams.registry, cell)
+        role = "router" if cell is None else "dashboard"
+        found = read_services(self._seams.registry, role)
+        addresses = [s.address for s in found if s.cell == (cell or "")]
+        if not addresses:
+            what = "router" if cell is None else f"dashboard of cell {cell}"
+            raise Unavailable(f"no {what} is registered: see `cellctl status`")
+        client = DashboardClient(addresses, tls=self._tls)
+        self._clients.append(client)
+        return client
+
+    def take_ids(self, count: int) -> list[int]:
+        """New ids from a registered id server."""
+        addresses = [s.address for s in read_services(self._seams.registry, "idgen")]
+        if not addresses:
+            raise Unavailable("no id server is registered: see `cellctl status`")
+        client = IdGenClient(addresses, tls=self._tls)
+        try:
+            return client.next_ids(count)
+        finally:
+            client.close()
+
+    def status(self) -> Status:
+        """What runs, and how far the cells are."""
+        registry = self._seams.registry
+        services = [
+            _service(info)
+            for role in read_roles(registry)
+            for info in read_services(registry, role)
+        ]
+        return Status(
+            profile=self._profile,
+            folder=str(self.folder or ""),
+            registry=self._registry,
+            servers=tuple(_servers(self.folder)),
+            services=tuple(services),
+            cells=tuple(self._cell(info) for info in read_cells(registry)),
+        )
+
+    def dead_letters(self, cell: str) -> DeadLetters:
+        """The dead letters of a cell."""
+        return _DeadLetters(self._seams.cell(cell))
+
+    def explain(self, reader: int, author: int | None, post_id: int) -> Explanation:
+        """The facts about one entry, read from the tables of the reader's home cell."""
+        home = read_routes(self._seams.registry).slices.at(spread(reader))
+        return explain(self._seams.cell(home.cell), home.epoch, reader, author, post_id)
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        for client in self._clients:
+            client.close()
+        self._seams.close()
+
+    def _cell(self, info: CellInfo) -> CellStatus:
+        try:
+            stores = self._seams.cell(info.name)
+            firehose = stores.firehose
+            states = CellState(stores.tables, firehose.partitions).read()
+            applied = {p: s.applied for p, s in states.items()}
+            spans = firehose.spans()
+            return CellStatus(
+                info.name,
+                info.state.value,
+                _lag_s(firehose, spans, applied, self._seams.clock.now_ms()),
+                tuple(
+                    PartitionStatus(p, applied[p].low, applied[p].high, span.end)
+                    for p, span in enumerate(spans)
+                ),
+                stores.dead_letters.counts().open,
+            )
+        except DashcellError:
+            return CellStatus(info.name, "unreachable", None)
+
+
+def _lag_s(firehose: Log, spans: Sequence[Span], applied: dict[int, Applied], now_ms: int) -> float:
+    """The age of the oldest event that is not applied."""
+    oldest = now_ms
+    for partition, span in enumerate(spans):
+        low = applied[partition].low
+        if low < span.end:
+            for record in firehose.read(partition, max(low, span.start), 1, timeout_ms=1000):
+                oldest = min(oldest, record.at_ms)
+    return max(0, now_ms - oldest) / 1000
+
+
+def _service(info: ServiceInfo) -> ProcessStatus:
+    state, detail = "ready", ""
+    try:
+        detail = not_ready_because(info.admin, READYZ_TIMEOUT_S) if info.admin else ""
+        if detail:
+            state = "draining" if "stopping" in detail else "starting"
+    except OSError as error:
+        state, detail = "down", str(error)
+    name = f"{info.role}-{info.cell}" if info.cell else info.role
+    return ProcessStatus(name, state, info.address or info.admin, info.cell, info.pid, 0, detail)
+
+
+def _servers(folder: Path | None) -> list[ProcessStatus]:
+    """The children that the platform's supervisor has written down, but for our own services."""
+    recorded = read_state(folder) if folder is not None else None
+    if recorded is None:
+        return []
+    return [
+        ProcessStatus(
+            child.name,
+            "ready" if is_running(child.process) else "down",
+            ", ".join(f"{purpose} {port}" for purpose, port in child.ports.items()),
+            pid=child.process.pid,
+        )
+        for child in recorded.children
+        if "admin" not in child.ports
+    ]
+
+
+class _Flags:
+    """`ops.platform_port.Flags` in the registry."""
+
+    def __init__(self, seams: Seams) -> None:
+        self._registry = seams.registry
+
+    def list(self) -> Sequence[Flag]:
+        return [Flag(name, value) for name, value in sorted(read_flags(self._registry).items())]
+
+    def set(self, name: str, value: int) -> Flag:
+        before = read_flags(self._registry).get(name, 0)
+        set_flag(self._registry, name, value)
+        return Flag(name, before)
+
+
+class _DeadLetters:
+    """`ops.platform_port.DeadLetters` of one cell."""
+
+    def __init__(self, stores: CellStores) -> None:
+        self._letters = stores.dead_letters
+        self._commands = stores.commands
+
+    def list(self, limit: int) -> Sequence[DeadLetter]:
+        return [
+            DeadLetter(each.id, each.partition, each.offset, each.at_ms, each.reason, _event(each))
+            for each in self._letters.list(limit=limit)
+        ]
+
+    def retry(self, ids: Sequence[str]) -> int:
+        """Command it, and wait until the workers have settled them.
+
+        Raises DeadlineExceeded when they have not after a while; they go on.
+        """
+        for letter_id in ids:
+            self._command_retry(self._letters.show(letter_id))
+        pause = threading.Event()
+        for _ in range(RETRY_LOOKS):
+            if all(self._letters.show(letter_id).outcome for letter_id in ids):
+                return len(ids)
+            pause.wait(RETRY_LOOK_S)
+        raise DeadlineExceeded(f"{', '.join(ids)}: still being retried; look again with list")
+
+    def discard(self, ids: Sequence[str]) -> int:
+        for letter_id in ids:
+            self._letters.settle(letter_id, "discarded")
+        return len(ids)
+
+    def _command_retry(self, letter: letters.DeadLetter) -> None:
+        if letter.outcome is not None:
+            raise Conflict(f"dead letter {letter.id} was {letter.outcome} already")
+        try:
+            decode(letter.value)
+        except (Poison, Corrupt) as error:
+            raise Conflict(f"dead letter {letter.id} still cannot be applied: {error}") from error
+        command = encode_command(LetterRetried(letter.partition, letter.offset))
+        self._commands.append([(0, command)])
+
+
+def _event(letter: letters.DeadLetter) -> str:
+    """What of a letter can be shown."""
+    try:
+        return repr(decode(letter.value))
+    except (Poison, Corrupt, UnknownKind):
+        return f"{len(letter.value)} bytes, beginning {letter.value[:HEAD_BYTES].hex()}"

@@ -1,0 +1,84 @@
+"""The service IdGen on the wire, and its clients that find the servers by the registry."""
+
+import ssl
+import threading
+from typing import Any
+
+from cell.dashboard import Context
+from idgen.client import IdGenClient
+from idgen.errors import Unavailable
+from idgen.handler import IdGenHandler
+from idgen.idl import load
+from idgen.snowflake import Snowflake
+from ops.template.service import ThriftService
+from router.cells import ServiceTable
+
+RETRY_MS = 500
+_idl = load("idgen")
+
+
+def idgen_service(snowflake: Snowflake) -> ThriftService:
+    """The service over one generator."""
+    calls = _Calls(IdGenHandler(snowflake))
+    return ThriftService(
+        _idl.IdGen,
+        {
+            "next_id": calls.next_id,
+            "next_ids": calls.next_ids,
+            "decode": calls.decode,
+            "status": calls.status,
+        },
+    )
+
+
+class _Calls:
+    """Request structs in, result structs out."""
+
+    def __init__(self, handler: IdGenHandler) -> None:
+        self._handler = handler
+
+    def next_id(self, _ctx: Context, request: Any) -> int:
+        return self._handler.next_id(request.after or 0)
+
+    def next_ids(self, _ctx: Context, request: Any) -> list[int]:
+        return self._handler.next_ids(request.n or 0)
+
+    def decode(self, _ctx: Context, request: Any) -> Any:
+        parts = self._handler.decode(-1 if request.id is None else request.id)
+        return _idl.DecodedId(**parts._asdict())
+
+    def status(self, _ctx: Context, _request: Any) -> Any:
+        return _idl.IdGenStatus(**self._handler.status()._asdict())
+
+
+class IdGenClients:
+    """`idgen.client.Ids` from whichever servers are registered now; safe for many threads."""
+
+    def __init__(self, services: ServiceTable, tls: ssl.SSLContext | None) -> None:
+        self._services = services
+        self._tls = tls
+        self._lock = threading.Lock()
+        self._addresses: tuple[str, ...] = ()
+        self._client: IdGenClient | None = None
+
+    def next_ids(self, n: int) -> list[int]:
+        """`n` new ids. Raises Unavailable when no server is registered or none answers."""
+        return self._current().next_ids(n)
+
+    def close(self) -> None:
+        """Close the connections."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+
+    def _current(self) -> IdGenClient:
+        addresses = self._services.addresses("")
+        with self._lock:
+            if self._client is None or (addresses and addresses != self._addresses):
+                if not addresses:
+                    raise Unavailable("no id server is registered", RETRY_MS)
+                if self._client is not None:
+                    self._client.close()
+                self._client = IdGenClient(addresses, tls=self._tls)
+                self._addresses = addresses
+            return self._client

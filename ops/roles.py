@@ -1,0 +1,250 @@
+"""The services, each as what the template hosts: joined from the seams of one platform."""
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from cell.dashboard import Build
+from cell.handler import CellHandler
+from cell.ingest import IngestStats, IngestWorker
+from cell.stores import CellStores
+from idgen.errors import BadRequest, DashcellError
+from idgen.snowflake import Snowflake
+from ops.cell_clients import WireCells
+from ops.config import Config
+from ops.dashboard_service import dashboard_service
+from ops.homes import Homes
+from ops.idgen_service import IdGenClients, idgen_service
+from ops.metrics import (
+    DEAD_LETTERS,
+    EVENTS_APPLIED,
+    LAG_SECONDS,
+    POST_CACHE_HITS,
+    POST_CACHE_MISSES,
+    ROWS_WRITTEN,
+    Sample,
+    Source,
+)
+from ops.release import VERSION
+from ops.settings_of import ingest_settings
+from ops.template.host import Endpoints, ServiceParts
+from ops.template.tls import peer_context
+from ops.wiring.seams import Seams, holder_name
+from router.cells import ServiceInfo, ServiceTable, register
+from router.cluster import check, values_of
+from router.handler import Router
+from router.routes import RouteTable
+
+ROLES_OF_A_CELL = ("dashboard", "ingest")
+
+
+def parts_of(role: str, cell: str, config: Config, seams: Seams) -> ServiceParts:
+    """One service of a platform that was created.
+
+    Raises BadRequest(role|cell), NotFound for an unknown cell, and Conflict for a process that
+    does not fit the platform's agreed values.
+    """
+    if (role in ROLES_OF_A_CELL) != bool(cell):
+        wanted = "needs a cell: --cell NAME" if not cell else "is no role of a cell"
+        raise BadRequest("cell", f"{role} {wanted}")
+    makers: dict[str, Callable[[_Joint], ServiceParts]] = {
+        "idgen": _idgen,
+        "router": _router,
+        "dashboard": _dashboard,
+        "ingest": _ingest,
+    }
+    if role not in makers:
+        raise BadRequest("role", f"{role!r} is not one of {', '.join(makers)}")
+    joint = _Joint(role, cell, config, seams)
+    try:
+        if role != "idgen":
+            check(seams.registry, values_of(seams.firehose()))
+        return makers[role](joint)
+    except BaseException:
+        joint.close()
+        raise
+
+
+class _Joint:
+    """What the services share while they are joined, and what to let go of at their end."""
+
+    def __init__(self, role: str, cell: str, config: Config, seams: Seams) -> None:
+        self.role = role
+        self.cell = cell
+        self.config = config
+        self.seams = seams
+        self.id = holder_name()
+        self._closing = ExitStack()
+        self._closing.callback(seams.close)
+
+    def at_end(self, close: Callable[[], object]) -> None:
+        self._closing.callback(close)
+
+    def close(self) -> None:
+        self._closing.close()
+
+    def listening(self, endpoints: Endpoints) -> None:
+        """Make the service known, for as long as it runs."""
+        info = ServiceInfo(
+            self.role, self.id, endpoints.thrift, endpoints.admin, self.cell, os.getpid(), VERSION
+        )
+        self.at_end(register(self.seams.registry, info))
+
+    def services(self, role: str) -> ServiceTable:
+        table = ServiceTable(self.seams.registry, role, self.seams.clock)
+        table.start()
+        self.at_end(table.close)
+        return table
+
+    def ids(self) -> IdGenClients:
+        clients = IdGenClients(self.services("idgen"), peer_context(self.config.listen_tls))
+        self.at_end(clients.close)
+        return clients
+
+    def homes(self) -> tuple[RouteTable, WireCells]:
+        copies = Path(self.config.platform.data) / "routes"
+        copies.mkdir(parents=True, exist_ok=True)
+        name = f"{self.role}-{self.cell}" if self.cell else self.role
+        routes = RouteTable(self.seams.registry, self.seams.clock, copies / f"{name}.copy")
+        routes.start()
+        self.at_end(routes.close)
+        limits = self.config.limits
+        tls = peer_context(self.config.listen_tls)
+        cells = WireCells(self.services("dashboard"), tls, limits.cell_in_flight)
+        self.at_end(cells.close)
+        return routes, cells
+
+
+def _idgen(joint: _Joint) -> ServiceParts:
+    snowflake = Snowflake(joint.seams.leases, joint.seams.clock, joint.id)
+    joint.at_end(snowflake.stop)
+    snowflake.start()
+    return ServiceParts(
+        service=idgen_service(snowflake),
+        port=joint.config.listen.idgen,
+        readiness={"lease": lambda: _no_lease(snowflake)},
+        listening=joint.listening,
+        close=joint.close,
+    )
+
+
+def _router(joint: _Joint) -> ServiceParts:
+    routes, cells = joint.homes()
+    config, seams = joint.config, joint.seams
+    router = Router(
+        routes,
+        cells,
+        seams.firehose(),
+        joint.ids(),
+        seams.clock,
+        Build(VERSION, "router"),
+        backfill_default=config.ingest.backfill,
+        in_flight_per_cell=config.limits.cell_in_flight,
+    )
+    return ServiceParts(
+        service=dashboard_service(router),
+        port=config.listen.router,
+        readiness={"routes": lambda: _trouble(routes.slices)},
+        listening=joint.listening,
+        close=joint.close,
+    )
+
+
+def _dashboard(joint: _Joint) -> ServiceParts:
+    routes, cells = joint.homes()
+    stores = joint.seams.cell(joint.cell)
+    homes = Homes(routes, cells)
+    handler = CellHandler(
+        stores,
+        joint.ids(),
+        joint.seams.clock,
+        homes.of,
+        homes.topology,
+        Build(VERSION, "dashboard", joint.cell),
+        joint.config.ingest.backfill,
+    )
+    return ServiceParts(
+        service=dashboard_service(handler),
+        port=joint.config.listen.dashboard,
+        worker=LagFollower(handler),
+        readiness={"tables": lambda: _trouble(handler.snapshots.now)},
+        sources=dashboard_sources(stores, handler),
+        listening=joint.listening,
+        close=joint.close,
+    )
+
+
+def _ingest(joint: _Joint) -> ServiceParts:
+    stores = joint.seams.cell(joint.cell)
+    worker = IngestWorker(
+        stores,
+        joint.seams.checkpoints(),
+        joint.id,
+        joint.seams.clock,
+        ingest_settings(joint.config),
+    )
+    return ServiceParts(
+        worker=worker,
+        readiness={"ingest": lambda: "" if worker.ready else "no partitions applied yet"},
+        sources=[ingest_source(joint.cell, worker.stats)],
+        listening=joint.listening,
+        close=joint.close,
+    )
+
+
+class LagFollower:
+    """Keeps a dashboard's knowledge of the log's end, as the template's worker."""
+
+    def __init__(self, handler: CellHandler) -> None:
+        self._handler = handler
+
+    def run(self, stop: threading.Event) -> None:
+        """Sample until `stop`."""
+        self._handler.follow_lag(stop)
+
+
+def dashboard_sources(stores: CellStores, handler: CellHandler) -> Sequence[Source]:
+    """The metrics of a cell's dashboard."""
+    cell = (stores.name,)
+
+    def lag() -> Iterable[Sample]:
+        return [Sample(LAG_SECONDS, cell, handler.snapshots.lag_ms() / 1000)]
+
+    def cache() -> Iterable[Sample]:
+        counts = getattr(stores.cache, "counts", None)
+        if counts is None:
+            return []
+        return [
+            Sample(POST_CACHE_HITS, cell, counts.hits),
+            Sample(POST_CACHE_MISSES, cell, counts.misses),
+        ]
+
+    return [lag, cache]
+
+
+def ingest_source(cell: str, stats: IngestStats) -> Source:
+    """The metrics of an ingest worker."""
+
+    def source() -> Iterable[Sample]:
+        return [
+            Sample(EVENTS_APPLIED, (cell,), stats.events),
+            Sample(ROWS_WRITTEN, (cell,), stats.rows),
+            Sample(DEAD_LETTERS, (cell,), stats.dead_letters),
+        ]
+
+    return source
+
+
+def _trouble(ask: Callable[[], object]) -> str:
+    try:
+        ask()
+    except DashcellError as error:
+        return str(error)
+    return ""
+
+
+def _no_lease(snowflake: Snowflake) -> str:
+    status = snowflake.status()
+    return "" if status.state == "holding" else f"no worker id is held: {status.trouble}"

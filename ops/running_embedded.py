@@ -1,0 +1,125 @@
+"""`cellctl up` of the embedded profile: the platform in this process, and its ports."""
+
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from ops import addresses
+from ops.addresses import Whereabouts
+from ops.config import Config
+from ops.creation import Progress
+from ops.dashboard_service import dashboard_service
+from ops.embedded import Embedded
+from ops.found import FoundPlatform
+from ops.idgen_service import idgen_service
+from ops.metrics import Source
+from ops.platform_port import Platform
+from ops.release import VERSION
+from ops.roles import dashboard_sources, ingest_source
+from ops.stack.state import FolderLock, clear_state, write_state
+from ops.template.host import Endpoints, ServiceHost, ServiceParts, server_limits
+from ops.template.server import ThriftServer
+from ops.template.service import ThriftService
+from ops.template.tls import server_context
+from ops.wiring.embedded import EmbeddedSeams
+from ops.wiring.seams import holder_name
+from router.cells import ServiceInfo, register
+
+
+class RunningEmbedded:
+    """`ops.platform_port.Running`: a router, an endpoint per cell, and ids, each on a port."""
+
+    def __init__(self, config: Config, progress: Progress) -> None:
+        """Raises FolderInUse when a platform runs in this folder already."""
+        self._config = config
+        self._folder = Path(config.platform.data)
+        self._lock = FolderLock(self._folder)
+        self._ended = threading.Event()
+        self._stopping = threading.Lock()
+        self._stopped = False
+        self._servers: list[ThriftServer] = []
+        self._host: ServiceHost | None = None
+        self._embedded = Embedded(self._folder, config=config, progress=progress)
+        try:
+            self._start(progress)
+        except BaseException:
+            self.stop()
+            raise
+        self._platform = FoundPlatform(config, EmbeddedSeams(config), "embedded", "")
+
+    @property
+    def platform(self) -> Platform:
+        """How to talk to it: by its ports, like everybody else."""
+        return self._platform
+
+    def wait(self) -> None:
+        """Until it is told to stop, by a signal, `cellctl down`, or POST /admin/drain."""
+        assert self._host is not None, "started by __init__"
+        self._host.wait()
+
+    def ask_to_stop(self) -> None:
+        """Have `wait` return; for signal handlers."""
+        if self._host is not None:
+            self._host.ask_to_stop()
+
+    def stop(self) -> None:
+        """Stop all of it; idempotent."""
+        with self._stopping:
+            if self._stopped:
+                return
+            self._stopped = True
+        for server in self._servers:
+            server.drain(self._config.limits.drain_s)
+        if self._host is not None:
+            self._host.drain()
+        self._embedded.stop()
+        addresses.forget(self._folder)
+        clear_state(self._folder)
+        self._lock.release()
+
+    def _start(self, progress: Progress) -> None:
+        progress("starting the cells")
+        self._embedded.start()
+        listen = self._config.listen
+        for name, cell in self._embedded.cells.items():
+            server = self._serve(dashboard_service(cell.handler), listen.dashboard)
+            address = f"{listen.host}:{server.port}"
+            self._embedded.clients.listening(name, address)
+            self._register("dashboard", Endpoints(address, ""), name)
+        ids = self._serve(idgen_service(self._embedded.snowflake), listen.idgen)
+        self._register("idgen", Endpoints(f"{listen.host}:{ids.port}", ""))
+        cells = self._embedded.cells.items()
+        parts = ServiceParts(
+            service=dashboard_service(self._embedded.dashboard),
+            port=listen.router,
+            readiness={f"cell {name}": cell.trouble for name, cell in cells},
+            sources=self._sources(),
+            listening=lambda endpoints: self._register("router", endpoints),
+        )
+        self._host = ServiceHost("router", parts, self._config)
+        self._host.start()
+        write_state(self._folder, ())
+        addresses.tell(self._folder, Whereabouts("embedded", "", os.getpid()))
+
+    def _sources(self) -> Sequence[Source]:
+        found: list[Source] = []
+        for name, cell in self._embedded.cells.items():
+            found += dashboard_sources(cell.stores, cell.handler)
+            found.append(ingest_source(name, cell.worker.stats))
+        return found
+
+    def _serve(self, service: ThriftService, port: int) -> ThriftServer:
+        server = ThriftServer(
+            service,
+            self._config.listen.host,
+            port,
+            limits=server_limits(self._config),
+            tls=server_context(self._config.listen_tls),
+        ).start()
+        self._servers.append(server)
+        return server
+
+    def _register(self, role: str, at: Endpoints, cell: str = "") -> None:
+        info = ServiceInfo(role, holder_name(), at.thrift, at.admin, cell, os.getpid(), VERSION)
+        register(self._embedded.seams.registry, info)

@@ -1,0 +1,187 @@
+"""`cellctl up` of the stack profile: real servers and every service as supervised children."""
+
+import os
+import sys
+import threading
+from functools import partial
+from pathlib import Path
+
+from ops import addresses
+from ops.addresses import Whereabouts
+from ops.config import Config, environment_of, jar_cache, java_home
+from ops.creation import Progress, create_platform, tell_servers
+from ops.found import FoundPlatform
+from ops.platform_port import Platform
+from ops.readyz import not_ready_because
+from ops.stack.child import ChildSpec, NotReady
+from ops.stack.hbase import HBaseHeaps
+from ops.stack.ports import PortReservation, require_free
+from ops.stack.servers import (
+    Addresses,
+    CellOverrides,
+    Memory,
+    Overrides,
+    Planner,
+    find_programs,
+)
+from ops.stack.supervisor import Supervisor
+from ops.stack.watched import Happening
+from ops.wiring.stack import StackSeams
+from router.cells import CellInfo
+
+LOUD = ("died", "gave up", "warning")
+READY_S = 300.0
+
+
+class RunningStack:
+    """`ops.platform_port.Running` over one supervisor, which tests may ask to kill children."""
+
+    def __init__(self, config: Config, progress: Progress) -> None:
+        """Returns when everything is ready. Raises StackError, Conflict, Unavailable."""
+        self._config = config
+        self._folder = Path(config.platform.data)
+        self._progress = progress
+        self._ended = threading.Event()
+        self._loudly = progress
+        self.supervisor = Supervisor(self._folder, self._report)
+        self._ports = PortReservation()
+        try:
+            self._platform = self._start()
+        except BaseException:
+            self.stop()
+            raise
+        self._loudly = _on_stderr
+
+    @property
+    def platform(self) -> Platform:
+        """How to talk to it."""
+        return self._platform
+
+    def wait(self) -> None:
+        """Until it is told to stop; raises ChildFailed when a child was given up."""
+        self.supervisor.run_until(self._ended)
+
+    def ask_to_stop(self) -> None:
+        """Have `wait` return; for signal handlers."""
+        self._ended.set()
+
+    def stop(self) -> None:
+        """Stop services, then servers; idempotent."""
+        addresses.forget(self._folder)
+        self._ports.close()
+        self.supervisor.stop()
+
+    def _start(self) -> Platform:
+        found = self._start_servers()
+        zookeeper = found.zookeeper
+        seams = StackSeams(self._config, zookeeper)
+        try:
+            self._progress("creating the platform")
+            tell_servers(seams.registry, found.kafka, _cell_infos(found))
+            names = create_platform(seams, self._config.platform.cell_names, self._progress)
+        finally:
+            seams.close()
+        addresses.tell(self._folder, Whereabouts("stack", zookeeper, os.getpid()))
+        self._progress("starting the services")
+        for spec in self._services(names, zookeeper):
+            self.supervisor.start(spec)
+        self.supervisor.wait_ready(timeout_s=READY_S)
+        return FoundPlatform(self._config, StackSeams(self._config, zookeeper), "stack", zookeeper)
+
+    def _start_servers(self) -> Addresses:
+        config = self._config
+        programs = find_programs(jar_cache(config), self._progress, java_home=java_home(config))
+        planner = Planner(self._folder, programs, _overrides(config), _memory(config))
+        try:
+            servers = planner.stack(list(config.platform.cell_names))
+            self.supervisor.start_all(servers.children)
+            self._progress(f"starting {len(servers.children)} servers")
+            if servers.children:
+                self.supervisor.wait_ready(timeout_s=READY_S)
+        finally:
+            planner.close()
+        return servers.addresses
+
+    def _services(self, cells: list[str], zookeeper: str) -> list[ChildSpec]:
+        roles = [("idgen", ""), ("router", "")]
+        roles += [(role, cell) for cell in cells for role in ("ingest", "dashboard")]
+        return [self._service(role, cell, zookeeper) for role, cell in roles]
+
+    def _service(self, role: str, cell: str, zookeeper: str) -> ChildSpec:
+        """A service on ports that stay its own over its restarts."""
+        name = f"{role}-{cell}" if cell else role
+        ports = {"admin": self._ports.take()}
+        environment = environment_of(self._config)
+        environment["DASHCELL_SERVERS_ZOOKEEPER"] = zookeeper
+        environment["DASHCELL_LISTEN_ADMIN"] = str(ports["admin"])
+        if role != "ingest":
+            ports["thrift"] = self._thrift_port(role, name)
+            environment[f"DASHCELL_LISTEN_{role.upper()}"] = str(ports["thrift"])
+        argv = [sys.executable, "-m", "ops.cellctl.main", "serve", role]
+        argv += ["--data", str(self._folder)] + (["--cell", cell] if cell else [])
+        return ChildSpec(
+            name=name,
+            argv=tuple(argv),
+            folder=self._folder / "services" / name,
+            log=self._folder / "services" / f"{name}.log",
+            ready=partial(_probe, f"{self._config.listen.host}:{ports['admin']}"),
+            env=environment,
+            prepare=partial(self._let_go, tuple(ports.values())),
+            ports=ports,
+        )
+
+    def _thrift_port(self, role: str, name: str) -> int:
+        configured: int = getattr(self._config.listen, role)
+        if configured:
+            require_free(configured, name, f"listen.{role}")
+        return configured or self._ports.take()
+
+    def _let_go(self, ports: tuple[int, ...]) -> None:
+        for port in ports:
+            self._ports.release(port)
+
+    def _report(self, happening: Happening) -> None:
+        if happening.kind in LOUD or (happening.kind == "ready" and self._loudly is not _on_stderr):
+            self._loudly(f"{happening.name}: {happening.kind} {happening.detail}".rstrip())
+
+
+def _on_stderr(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+def _probe(admin: str) -> None:
+    why = not_ready_because(admin)
+    if why:
+        raise NotReady(why)
+
+
+def _overrides(config: Config) -> Overrides:
+    servers = config.servers
+    cells = {
+        name: CellOverrides(
+            cell.hbase_thrift1 or None, cell.hbase_thrift2 or None, cell.redis or None
+        )
+        for name, cell in servers.cells.items()
+    }
+    return Overrides(
+        servers.zookeeper or None, servers.kafka or None, cells, dict(config.listen.stack)
+    )
+
+
+def _memory(config: Config) -> Memory:
+    stack = config.stack
+    heaps = HBaseHeaps(stack.hbase_master_mb, stack.hbase_region_server_mb, stack.hbase_gateway_mb)
+    return Memory(stack.zookeeper_mb, stack.kafka_mb, heaps, stack.redis_mb)
+
+
+def _cell_infos(found: Addresses) -> list[CellInfo]:
+    return [
+        CellInfo(
+            name,
+            hbase_thrift1=(cell.hbase_thrift1,),
+            hbase_thrift2=(cell.hbase_thrift2,),
+            redis=cell.redis,
+        )
+        for name, cell in found.cells.items()
+    ]
