@@ -7,70 +7,7 @@ was backfilled with it.
 
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True)
-class EdgeFacts:
-    """The reader's edge to the author: at its version, with the floor of its backfill."""
-
-    live: bool
-    band: int
-    at: int
-    """The lower part of its version: log_base + offset + 1 of the follow or unfollow."""
-    floor: int
-    """The lowest creation version (lower part) among what was backfilled, else the edge's own."""
-
-
-@dataclass(frozen=True, slots=True)
-class PostFacts:
-    """The post's row: where it was created in the log, and where removed."""
-
-    removed: bool
-    at: int
-    """The lower part of the row's present version."""
-    created_at: int | None
-    """The same of its creation; None: a removal that came before its post."""
-
-
-@dataclass(frozen=True, slots=True)
-class InboxFacts:
-    """The reader's inbox row for the post."""
-
-    live: bool
-    band: int
-    at: int
-    kind: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class PositionFacts:
-    """How far the reader's cell has applied the author's partition, in offsets."""
-
-    partition: int
-    low: int
-    high: int
-    end: int
-    log_base: int = 0
-
-    def reached(self, at: int) -> bool:
-        """Whether the event at `at` (the lower part of a version) is done for sure."""
-        return self.log_base + self.low >= at
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """All that decides over one entry, as read from the reader's home cell."""
-
-    reader: int
-    author: int | None
-    """None: not given, and no inbox row that would tell."""
-    post_id: int
-    cell: str
-    epoch: int
-    band: int
-    edge: EdgeFacts | None
-    post: PostFacts | None
-    inbox: InboxFacts | None
-    position: PositionFacts | None
+from cell.explain import EdgeFacts, Explanation
 
 
 @dataclass(frozen=True, slots=True)
