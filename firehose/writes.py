@@ -36,8 +36,8 @@ from firehose.validation import (
     check_ref,
     check_user,
     folded_draft,
-    lane,
 )
+from firehose.validation import lane as checked_lane
 from idgen.clock import Clock
 from idgen.errors import DeadlineExceeded
 from idgen.ids import partition_of
@@ -116,10 +116,10 @@ class Writes:
         event_id = self._one_id(ctx, brought_id)
         return self._append_one(Unliked(event_id, actor, post.author, post.id))
 
-    def mark_read(self, ctx: Context, reader: int, lane_read: Lane, event_id: int) -> Receipt:
+    def mark_read(self, ctx: Context, reader: int, lane: Lane, event_id: int) -> Receipt:
         """Mark a lane as read up to and including an event; marks never go back."""
         check_user("reader", reader)
-        found = lane("lane", lane_read)
+        found = checked_lane("lane", lane)
         check_mark("event_id", event_id, self._clock.now_ms())
         return self._append_one(MarkedRead(self._one_id(ctx, None), reader, found, event_id))
 
