@@ -102,9 +102,9 @@ class Pool(Generic[ConnectionT]):
     def lend(self, deadline: float, *, fresh: bool = False) -> Iterator[ConnectionT]:
         """A connection for the duration of a `with`; `fresh`: one that has not been idle.
 
-        It comes back only after success or `Refused`. Raises GatewayLost when no gateway can be
-        connected to, Unavailable when all connections are in use until `deadline` or the pool is
-        closed.
+        It comes back only after success or `Refused`. Raises GatewayLost, not sent, when no
+        gateway can be connected to or all connections are in use until `deadline`; Unavailable
+        when the pool is closed.
         """
         self._enter(deadline)
         try:
@@ -131,9 +131,7 @@ class Pool(Generic[ConnectionT]):
             if self._closed:
                 raise Unavailable("the client of these tables is closed")
             if not free:
-                raise Unavailable(
-                    f"all {self._size} connections to HBase's gateways are in use", 100
-                )
+                raise GatewayLost(f"all {self._size} connections are in use", sent=False)
             self._lent += 1
 
     def _find(self, deadline: float, *, fresh: bool) -> tuple[_Gateway[ConnectionT], ConnectionT]:

@@ -3,16 +3,12 @@
 // which Thrift allows. The full IDL lies in the hbase-thrift jar, Apache-2.0.
 
 namespace py dashcell.hbase2
+namespace java org.dashcell.hbase2
+namespace go dashcell.hbase2
 
 struct TTimeRange {
   1: required i64 minStamp
   2: required i64 maxStamp  // exclusive; 2^63-1 means no bound
-}
-
-struct TColumn {
-  1: required binary family
-  2: optional binary qualifier
-  3: optional i64 timestamp
 }
 
 struct TColumnValue {
@@ -40,20 +36,6 @@ struct TPut {
   2: required list<TColumnValue> columnValues
 }
 
-enum TDeleteType {
-  DELETE_COLUMN = 0
-  DELETE_COLUMNS = 1
-  DELETE_FAMILY = 2
-  DELETE_FAMILY_VERSION = 3
-}
-
-struct TDelete {
-  1: required binary row
-  2: optional list<TColumn> columns
-  3: optional i64 timestamp
-  4: optional TDeleteType deleteType
-}
-
 struct TScan {
   1: optional binary startRow
   2: optional binary stopRow
@@ -66,7 +48,6 @@ struct TScan {
 
 union TMutation {
   1: TPut put
-  2: TDelete deleteSingle
 }
 
 struct TRowMutations {
@@ -113,6 +94,7 @@ struct TColumnFamilyDescriptor {
   6: optional TCompressionAlgorithm compressionType
   8: optional TDataBlockEncoding dataBlockEncoding
   10: optional i32 maxVersions
+  13: optional i32 timeToLive  // seconds; 2^31-1 is for ever
 }
 
 struct TTableDescriptor {
@@ -136,9 +118,6 @@ service THBaseService {
   void putMultiple(1: required binary table, 2: required list<TPut> tputs)
     throws (1: TIOError io)
 
-  list<TDelete> deleteMultiple(1: required binary table, 2: required list<TDelete> tdeletes)
-    throws (1: TIOError io)
-
   list<TResult> getScannerResults(
     1: required binary table, 2: required TScan tscan, 3: i32 numRows
   ) throws (1: TIOError io)
@@ -158,6 +137,9 @@ service THBaseService {
 
   void createTable(1: required TTableDescriptor desc, 2: optional list<binary> splitKeys)
     throws (1: TIOError io)
+
+  // Asked by tests only: how a table was really made.
+  TTableDescriptor getTableDescriptor(1: required TTableName table) throws (1: TIOError io)
 
   bool isTableAvailable(1: required TTableName tableName) throws (1: TIOError io)
 }
