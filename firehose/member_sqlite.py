@@ -111,6 +111,7 @@ class SqliteMember:
             return []
         first = next((i for i, p in enumerate(ready) if p >= self._turn), 0)
         records: list[Record] = []
+        read: dict[int, int] = {}
         for partition in ready[first:] + ready[:first]:
             if len(records) >= limit:
                 break
@@ -118,9 +119,11 @@ class SqliteMember:
             begin = spans[partition].start if offset is None else offset
             found = self._log.read(partition, begin, limit - len(records))
             if found:
-                self._next[partition] = found[-1].offset + 1
+                read[partition] = found[-1].offset + 1
                 self._turn = partition + 1
             records += found
+        # Only now: had one of the reads failed, the others' records would have been lost.
+        self._next.update(read)
         return records
 
     def _check_gap(self, partition: int, span: Span) -> None:

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from firehose.checkpoint_sqlite import SqliteCheckpoints
 from firehose.log_sqlite import SqliteLog
+from firehose.member_sqlite import SqliteMember
 from firehose.shares import share_out
-from idgen.errors import BadRequest, Conflict
+from idgen.errors import BadRequest, Conflict, CursorTooOld
 from tests.unit.firehose_world import ManualClock
 
 SESSION_MS = 9_000
@@ -110,6 +111,29 @@ def test_every_partition_has_its_turn(world: World) -> None:
     world.log.append([(p, b"v") for p in range(PARTITIONS) for _ in range(100)])
     seen = [{r.partition for r in member.poll(50, 0).records} for _ in range(PARTITIONS)]
     assert set().union(*seen) == set(range(PARTITIONS))
+
+
+@pytest.mark.parametrize("checked", [True, False], ids=["before", "while it reads"])
+def test_a_gap_in_one_partition_loses_nothing_of_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch, checked: bool
+) -> None:
+    if not checked:
+        # As if the log was trimmed after the member had looked.
+        monkeypatch.setattr(SqliteMember, "_check_gap", lambda *_: None)
+    world.log.append([(3, b"old")] * 4)
+    member = world.groups.join("g", "one", SESSION_MS)
+    member.poll(1, 0)
+    member.seek(3, 1)
+    world.clock.ms += 1
+    world.log.trim(world.clock.ms)
+    world.log.append([(p, b"new") for p in range(PARTITIONS)])
+    for _ in range(3):
+        with pytest.raises(CursorTooOld) as caught:
+            member.poll(PARTITIONS, 0)
+        assert caught.value.floor == (4).to_bytes(8)
+    member.seek(3, 4)
+    found = member.poll(PARTITIONS, 0).records
+    assert sorted((r.partition, r.value) for r in found) == [(p, b"new") for p in range(PARTITIONS)]
 
 
 def test_a_log_made_anew_has_no_checkpoints(world: World, tmp_path: Path) -> None:
