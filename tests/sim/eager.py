@@ -41,6 +41,7 @@ SPOILS = (
     "unfollow leaves backfilled",
     "refollow brings nothing",
     "follow again notifies",
+    "follow again brings posts",
     "like again notifies",
     "unlike leaves notice",
     "liked and removed shows",
@@ -118,6 +119,8 @@ class Eager:
             if not again or self.spoil == "follow again notifies":
                 key = (event, Lane.NOTICES, follower)
                 self._lists[author][key] = _Slot(EntryKind.FOLLOW, None)
+            if again and self.spoil == "follow again brings posts":
+                self._backfill(follower, author, follow.backfill)
             if not again:
                 self._followers[author].add(follower)
                 refollow = (follower, author) in self._parted
@@ -295,7 +298,7 @@ class EagerWorld:
     def crash_ingest(self, cell: str) -> None:
         assert cell in self.cells
 
-    def rewind(self, cell: str, tenths: int) -> None:
+    def rewind(self, cell: str, back: int | None) -> None:
         assert cell in self.cells
 
 

@@ -9,9 +9,10 @@ from types import TracebackType
 from typing import Self
 
 from cell.dashboard import Dashboard
-from cell.ingest import group_of
+from cell.ingest import IngestSettings, IngestWorker, group_of
 from cell.stores import CellStores
-from ops.embedded import Embedded
+from ops.embedded import Embedded, EmbeddedCell
+from ops.wiring.seams import holder_name
 from tests.higgs.platform import Fault, Patience
 from tests.sim.breakable import Breakable
 
@@ -23,8 +24,9 @@ CRASH_ROWS = (0, 1, 2, 3, 5, 8, 40)
 class EmbeddedWorld:
     """A platform in a folder; a context manager. One thread makes the faults."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, ingest: IngestSettings | None = None) -> None:
         self._folder = folder
+        self._ingest = ingest
         self._lock = threading.RLock()
         self._tables: dict[str, Breakable] = {}
         self._crashed: queue.Queue[str | None] = queue.Queue()
@@ -83,13 +85,12 @@ class EmbeddedWorld:
         self._crashes += 1
         self._tables[cell].crash_after(CRASH_ROWS[self._crashes % len(CRASH_ROWS)])
 
-    def rewind(self, cell: str, tenths: int = 0) -> None:
-        """The cell's group reads again from `tenths` tenths of the log."""
+    def rewind(self, cell: str, back: int | None = None) -> None:
+        """The cell's group reads the last `back` events of each partition again (None: all)."""
         with self._lock:
             spans = self._platform.seams.firehose().spans()
-            self._platform.rewind(
-                cell, {p: s.start + (s.end - s.start) * tenths // 10 for p, s in enumerate(spans)}
-            )
+            starts = (s.start if back is None else max(s.start, s.end - back) for s in spans)
+            self._platform.rewind(cell, dict(enumerate(starts)))
 
     # --- the proofs' faults ----------------------------------------------------------------------
 
@@ -126,7 +127,7 @@ class EmbeddedWorld:
         return len(self._platform.seams.checkpoints().members(group_of(cell)))
 
     def _made(self) -> Embedded:
-        platform = Embedded(self._folder, cells=CELLS)
+        platform = _Tuned(self._folder, self._ingest)
         whole: Callable[[str], CellStores] = platform.seams.cell
 
         def breakable(name: str) -> CellStores:
@@ -167,3 +168,25 @@ class EmbeddedWorld:
                 thread.join(WAIT_S)
         finally:
             go_on.set()
+
+
+class _Tuned(Embedded):
+    """The platform with workers of other settings than a configuration allows: tiny batches and
+    chunks, so that short lives see the middle of things."""
+
+    def __init__(self, folder: Path, ingest: IngestSettings | None) -> None:
+        super().__init__(folder, cells=CELLS)
+        self._tuned = ingest
+
+    def _cell(self, name: str) -> EmbeddedCell:
+        found = super()._cell(name)
+        if self._tuned is not None:
+            found._make_worker = lambda: IngestWorker(
+                found.stores,
+                self.seams.checkpoints(),
+                holder_name(),
+                self.seams.clock,
+                self._tuned,
+            )
+            found.worker = found._make_worker()
+        return found

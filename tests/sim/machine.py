@@ -36,7 +36,7 @@ from tests.oracle.operations import (
     Unliked,
 )
 
-USERS = 5
+USERS = 4
 DEADLINE_MS = 20_000
 LIVES = itertools.count(1)
 USERS_APART = 1_000
@@ -72,8 +72,8 @@ class World(Protocol):
         """An ingest worker is gone in the middle of what it did; another one goes on."""
         ...
 
-    def rewind(self, cell: str, tenths: int) -> None:
-        """The cell reads the log again from about `tenths` tenths of it on."""
+    def rewind(self, cell: str, back: int | None) -> None:
+        """The cell reads the last `back` events of each partition again; None: all."""
         ...
 
 
@@ -306,15 +306,18 @@ class PlatformMachine(RuleBasedStateMachine):
 
     # --- what operators and accidents do ---------------------------------------------------------
 
-    @rule(cell=picks, what=st.integers(0, 12))
-    def accident(self, cell: int, what: int) -> None:
-        """Mostly a crash, often a rewind to some tenth of the log, now and then a restart."""
-        if what == 0:
+    @rule(cell=picks)
+    def crash(self, cell: int) -> None:
+        self.place.crash_ingest(self._cell(cell))
+
+    @rule(cell=picks, back=st.integers(1, 30))
+    def rewind(self, cell: int, back: int) -> None:
+        self.place.rewind(self._cell(cell), back)
+
+    @rule(often=st.integers(0, 5))
+    def restart(self, often: int) -> None:
+        if often == 0:
             self.place.restart()
-        elif what < 4:
-            self.place.crash_ingest(self._cell(cell))
-        else:
-            self.place.rewind(self._cell(cell), min(what - 4, 10))
 
     def teardown(self) -> None:
         """At the end of a life every dashboard is right, both ways, and nothing ever broke."""

@@ -1,0 +1,344 @@
+"""Random lives of one or two cells: a log, and workers that are killed, stalled, starved of memory,
+rewound and doubled while they apply it. Each life is one seed."""
+
+from dataclasses import dataclass
+from random import Random
+
+from cell import keys
+from cell.commands import SliceArrived
+from cell.keys import parse_entry, parse_flagged, parse_notice, parse_pair
+from cell.residents import Homes
+from cell.state import homes_now
+from cell.versions import band_of
+from firehose.codec import encode, is_gone
+from firehose.event import (
+    Draft,
+    Event,
+    Followed,
+    Lane,
+    Liked,
+    MarkedRead,
+    PostCreated,
+    PostKind,
+    PostRef,
+    PostRemoved,
+    Unfollowed,
+    Unliked,
+)
+from idgen.errors import Unavailable
+from idgen.ids import U64, compose, partition_of, spread, unspread
+from tests.sim.cell_oracle import Held, held
+from tests.sim.cell_world import (
+    Bounds,
+    CellWorld,
+    Fault,
+    Killed,
+    MemoryLog,
+    Process,
+    Stalled,
+)
+from tests.unit.firehose_world import NOW_MS
+
+LIKES_BYTES = 24
+
+
+class Drawn:
+    """Random events that make sense together, and retries, duplicates and nonsense."""
+
+    def __init__(self, rnd: Random) -> None:
+        self._rnd = rnd
+        self._sequence = 0
+        self._users = list(range(1, rnd.choice([3, 5, 8])))
+        self._authors = self._users[: rnd.choice([1, 2, 4])]
+        self.posts: list[PostCreated] = []
+        self.past: list[Event] = []
+
+    def next_id(self) -> int:
+        self._sequence += self._rnd.choice([1, 1, 1, 5])
+        early = self._rnd.choice([0, 0, 0, 9])  # ids of several servers are not in the log's order
+        return compose(NOW_MS + self._sequence - early, 1, self._sequence % 4096)
+
+    def event(self) -> Event:
+        rnd = self._rnd
+        x = rnd.random()
+        if self.past and rnd.random() < 0.06:
+            again = rnd.choice(self.past)
+            if not isinstance(again, PostCreated) or again.brought:
+                return again
+        event = self._any(x)
+        self.past.append(event)
+        return event
+
+    def _any(self, x: float) -> Event:
+        rnd = self._rnd
+        author = rnd.choice(self._authors)
+        if x < 0.34 or not self.posts:
+            return self._post(author)
+        known = rnd.choice(self.posts)
+        if x < 0.42:
+            # Also of what never was, or is not there yet.
+            post_id = known.id if rnd.random() < 0.9 else self.next_id()
+            removal = PostRemoved(self.next_id(), known.author, post_id)
+            if post_id != known.id and rnd.random() < 0.5:
+                late = PostCreated(post_id, known.author, Draft(body="late"), brought=True)
+                self.past.append(late)
+            return removal
+        reader = rnd.choice(self._users)
+        if x < 0.80 and reader != author:
+            if x < 0.65:
+                return Followed(self.next_id(), reader, author, rnd.randrange(4))
+            return Unfollowed(self.next_id(), reader, author)
+        if x < 0.90:
+            return Liked(self.next_id(), reader, known.author, known.id)
+        if x < 0.96:
+            return Unliked(self.next_id(), reader, known.author, known.id)
+        return MarkedRead(self.next_id(), reader, rnd.choice(list(Lane)), known.id)
+
+    def _post(self, author: int) -> PostCreated:
+        rnd = self._rnd
+        others = [u for u in self._users if rnd.random() < 0.15]
+        ref = rnd.choice(self.posts) if self.posts and rnd.random() < 0.3 else None
+        other = rnd.choice(self.posts) if self.posts and rnd.random() < 0.2 else None
+        draft = Draft(
+            rnd.choice(list(PostKind)),
+            body="x",
+            mentions=tuple(others),
+            reblog_of=PostRef(ref.author, ref.id) if ref else None,
+            reply_to=PostRef(other.author, other.id) if other else None,
+        )
+        post = PostCreated(self.next_id(), author, draft, brought=rnd.random() < 0.5)
+        self.posts.append(post)
+        return post
+
+
+@dataclass
+class Slice:
+    """Places start..last in a cell under a band."""
+
+    start: int
+    last: int
+    band: int
+
+
+class Life:
+    """One random history of cells that apply one log."""
+
+    def __init__(self, seed: int) -> None:
+        self.rnd = rnd = Random(seed)
+        self.bounds = Bounds.drawn(rnd)
+        self.log = MemoryLog(rnd.choice([1, 1, 2, 3]))
+        self.drawn = Drawn(rnd)
+        self.events: list[Event] = []
+        self.told: list[str] = []
+        names = ["a"] if rnd.random() < 0.7 else ["a", "b"]
+        base = rnd.choice([0, 0, 1000])
+        self.cells = [CellWorld(n, self.log, Random(rnd.random()), self.bounds, base) for n in names]
+        cuts = [0, *sorted(spread(rnd.randrange(1, 9)) for _ in range(len(names) - 1 + rnd.randrange(2)))]
+        self.slices: list[tuple[CellWorld, Slice]] = []
+        for i, start in enumerate(cuts):
+            last = cuts[i + 1] - 1 if i + 1 < len(cuts) else U64
+            cell = self.cells[i % len(names)]
+            self.slices.append((cell, Slice(start, last, rnd.randrange(1, 5))))
+        self.late = [s for s in self.slices if rnd.random() < 0.25]
+        for cell, piece in self.slices:
+            if (cell, piece) not in self.late:
+                self._arrive(cell, piece)
+        self.running = {c.name: [self._start(c, i) for i in range(rnd.choice([1, 1, 2]))] for c in self.cells}
+
+    def _start(self, cell: CellWorld, number: int) -> Process:
+        return cell.start(f"{cell.name}{number}")
+
+    def _arrive(self, cell: CellWorld, piece: Slice) -> None:
+        since = (0,) * self.log.partitions
+        cell.command(SliceArrived(piece.start, piece.last, piece.band, since))
+
+    def homed(self, cell: CellWorld, user: int) -> bool:
+        place = spread(user)
+        return any(c is cell and s.start <= place <= s.last for c, s in self.slices)
+
+    def append(self) -> None:
+        event = self.drawn.event()
+        partition = partition_of(event.key_user, self.log.partitions)
+        ((_, offset, _),) = self.log.append([(partition, encode(event))])
+        self.events.append(event)
+        self.told.append(f"{partition}/{offset} {event}")
+
+    def live(self, steps: int) -> None:
+        with self.bounds.set():
+            for cell in self.cells:
+                cell.assign(self.running[cell.name])
+            for _ in range(steps):
+                for _ in range(self.rnd.choice([0, 1, 1, 3])):
+                    self.append()
+                if self.late and self.rnd.random() < 0.1:
+                    cell, piece = self.late.pop()
+                    self.told.append(f"-- {piece} arrives in {cell.name}")
+                    self._arrive(cell, piece)
+                self._disturb(self.rnd.choice(self.cells))
+            for cell, piece in self.late:
+                self._arrive(cell, piece)
+            for cell in self.cells:
+                self._end(cell)
+
+    def _disturb(self, cell: CellWorld) -> None:
+        rnd = self.rnd
+        processes = self.running[cell.name]
+        process = rnd.choice(processes)
+        x = rnd.random()
+        if x < 0.12:
+            self._break(cell, process, Killed)
+        elif x < 0.2:
+            self._break(cell, process, Stalled)
+        elif x < 0.28:
+            process.fault = Fault(rnd.randrange(12), lambda: Unavailable("torn"))
+            self._step(cell, process)
+        elif x < 0.32:
+            cell.assign(processes)
+            self.told.append(f"-- {cell.name} assigns")
+        elif x < 0.36:
+            process.member.blind = rnd.randrange(3)
+            cell.assign(processes)
+        elif x < 0.40 and cell.stalled:
+            woken = cell.stalled.pop(rnd.randrange(len(cell.stalled)))
+            self.told.append(f"-- {cell.name} stalled worker goes on")
+            if rnd.random() < 0.5:
+                woken.fault = Fault(rnd.randrange(8), lambda: Killed())
+            try:
+                cell.wake(woken)
+            except Killed:
+                return
+            if rnd.random() < 0.5:
+                self._step(cell, woken)
+        elif x < 0.44:
+            self._rewind(cell)
+        else:
+            self._step(cell, process)
+
+    def _step(self, cell: CellWorld, process: Process) -> None:
+        cell.step(process)
+        process.fault = None
+        self.told.append(f"-- {cell.name} {process.worker._client} step")  # noqa: SLF001
+
+    def _break(self, cell: CellWorld, process: Process, how: type[BaseException]) -> None:
+        process.fault = Fault(self.rnd.randrange(12), lambda: how())
+        try:
+            cell.step(process)
+        except (Killed, Stalled):
+            self.told.append(f"-- {cell.name} {how.__name__}")
+            if how is Stalled:
+                cell.stalled.append(process)
+            self._replace(cell, process)
+        process.fault = None
+
+    def _replace(self, cell: CellWorld, process: Process) -> None:
+        processes = self.running[cell.name]
+        processes.remove(process)
+        processes.append(self._start(cell, len(self.told)))
+        cell.assign(processes)
+
+    def _rewind(self, cell: CellWorld) -> None:
+        """Stop all, set the checkpoints back, start anew."""
+        rnd = self.rnd
+        for partition in range(self.log.partitions):
+            have = cell.group.checkpoints.get(partition, 0)
+            cell.group.checkpoints[partition] = rnd.randint(0, have)
+        self.told.append(f"-- {cell.name} rewinds to {cell.group.checkpoints}")
+        count = len(self.running[cell.name])
+        self.running[cell.name] = [self._start(cell, 100 + i) for i in range(count)]
+        cell.assign(self.running[cell.name])
+
+    def _end(self, cell: CellWorld) -> None:
+        processes = self.running[cell.name]
+        cell.settle(processes)
+        for woken in cell.stalled:
+            cell.wake(woken)
+        cell.settle(processes)
+        self.check(cell)
+        before = cell.store.dump()
+        self.told.append("-- replay")
+        cell.group.checkpoints = {
+            p: self.rnd.choice([0, self.rnd.randint(0, len(r))])
+            for p, r in enumerate(self.log.records)
+        }
+        self.running[cell.name] = [self._start(cell, 200)]
+        cell.assign(self.running[cell.name])
+        cell.settle(self.running[cell.name])
+        after = cell.store.dump()
+        changed = {k: (before.get(k), after.get(k)) for k in before | after if before.get(k) != after.get(k)}
+        assert not changed, f"I11: replaying changed {changed}"
+
+    def check(self, cell: CellWorld) -> None:
+        """The cell holds what the oracle says."""
+        expected = held(self.events, lambda user: self.homed(cell, user))
+        found = found_in(cell)
+        assert found == expected, difference(found, expected)
+
+
+def difference(found: Held, expected: Held) -> str:
+    """What differs, table by table."""
+    told = []
+    for name in Held.__dataclass_fields__:
+        have, want = getattr(found, name), getattr(expected, name)
+        if isinstance(have, set):
+            have, want = dict.fromkeys(have), dict.fromkeys(want)
+        told += [f"{name} missing {k}: {v}" for k, v in want.items() if k not in have]
+        told += [f"{name} ghost {k}: {v}" for k, v in have.items() if k not in want]
+        told += [
+            f"{name} {k} is {have[k]}, not {v}"
+            for k, v in want.items()
+            if k in have and have[k] != v
+        ]
+    return "\n".join(told)
+
+
+def found_in(cell: CellWorld) -> Held:
+    """The live rows of a cell."""
+    homes = homes_now(cell.states().values())
+    now = Held()
+    rows = {name: cell.tables.scan(name, b"", b"", 1_000_000) for name in keys.TABLES}
+    for row in rows[keys.POSTS]:
+        place, _ = parse_pair(row.key)
+        now.posts[unspread(place), keys.post_id_of(row.key)] = not is_gone(row.value)
+    for name in (keys.INBOX, keys.NOTICES):
+        for row in rows[name]:
+            place = int.from_bytes(row.key[:8], "big")
+            if not row.value[0] or homes.band(place) != band_of(row.version):
+                continue
+            key = (unspread(place), *parse_entry(row.key))
+            if name == keys.INBOX:
+                now.inbox[key] = row.value[0]
+            else:
+                notice = parse_notice(row.value)
+                now.notices[key] = (notice.kind, tuple(notice.target))
+    _read_edges(rows, homes, now)
+    for row in rows[keys.LIKES]:
+        place, post_id = parse_pair(row.key[:16])
+        flagged = parse_flagged(row.value)
+        if flagged.live and homes.band(place) == band_of(row.version):
+            actor = int.from_bytes(row.key[16:], "big")
+            now.likes[unspread(place), post_id, actor] = flagged.number
+    for row in rows[keys.MARKS]:
+        place = int.from_bytes(row.key[:8], "big")
+        if homes.band(place):
+            now.marks[unspread(place), row.key[8]] = row.version
+    return now
+
+
+def _read_edges(rows: dict, homes: Homes, now: Held) -> None:  # type: ignore[type-arg]
+    both: dict[str, set[tuple[int, int]]] = {keys.FOLLOWING: set(), keys.FOLLOWERS: set()}
+    for name, found in both.items():
+        for row in rows[name]:
+            place, other = parse_pair(row.key)
+            pair = (unspread(place), other)
+            if name == keys.FOLLOWERS:
+                pair = pair[::-1]
+            live = parse_flagged(row.value).live
+            if live and homes.band(spread(pair[0])) == band_of(row.version):
+                found.add(pair)
+    assert both[keys.FOLLOWING] == both[keys.FOLLOWERS]
+    now.edges = both[keys.FOLLOWING]
+    for row in rows[keys.FANS]:
+        place, follower = parse_pair(row.key)
+        flagged = parse_flagged(row.value)
+        if flagged.live and homes.band(place) == band_of(row.version):
+            now.fans[unspread(place), follower] = flagged.number
