@@ -11,8 +11,8 @@ from tests.contract.tables_contract import OpenTables, TablesContract
 
 
 class TestSqliteTables(TablesContract):
-    machine_examples: ClassVar[int] = 40
-    machine_steps: ClassVar[int] = 40
+    machine_examples: ClassVar[int] = 25
+    machine_steps: ClassVar[int] = 30
 
     @pytest.fixture
     def open_tables(self, tmp_path: Path) -> Iterator[OpenTables]:
