@@ -9,43 +9,28 @@ so a member looks at its own partitions first, and a group moves on to a new gen
 every live member has been told in `poll` what it lost.
 """
 
-import logging
-import time
-from collections.abc import Collection, Mapping
+import struct
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from confluent_kafka import (
-    OFFSET_BEGINNING,
-    Consumer,
-    ConsumerGroupTopicPartitions,
-    KafkaError,
-    KafkaException,
-    TopicPartition,
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from firehose.checkpoint import MemberInfo
+from firehose.client_kafka import (
+    LOG,
+    admin_client,
+    client_config,
+    kafka_code,
+    kafka_error,
+    raise_placed,
+    retained,
+    settled,
 )
-from confluent_kafka.admin import AdminClient
+from firehose.log import Span
+from firehose.member_kafka import KafkaMember
+from idgen.errors import BadRequest, Conflict, DashcellError
 
-from firehose.checkpoint import MemberInfo, Polled
-from firehose.log import Record, Span
-from firehose.log_kafka import admin_client, gap, kafka_error, retained, settled
-from idgen.errors import BadRequest, Conflict, DashcellError, Unavailable
-
-COMMIT_PATIENCE_S = 5.0
-"""For so long a commit is repeated while the group is between two generations."""
-
-_log = logging.getLogger(__name__)
-
-_LOST = frozenset(
-    {
-        KafkaError.UNKNOWN_MEMBER_ID,
-        KafkaError.FENCED_INSTANCE_ID,
-        KafkaError._FENCED,  # noqa: SLF001
-        KafkaError._ASSIGNMENT_LOST,  # noqa: SLF001
-        KafkaError._MAX_POLL_EXCEEDED,  # noqa: SLF001
-        KafkaError._STATE,  # noqa: SLF001
-    }
-)
-_BETWEEN = frozenset({KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION})
-_RESET = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})  # noqa: SLF001
 _LIVE = frozenset({KafkaError.UNKNOWN_MEMBER_ID, KafkaError.NON_EMPTY_GROUP})
 
 
@@ -70,10 +55,10 @@ class KafkaCheckpoints:
         self._timeout_ms = timeout_ms
         self._admin = admin_client(settings, timeout_ms)
 
-    def join(self, group: str, client: str, session_ms: int = 10_000) -> "KafkaMember":
+    def join(self, group: str, client: str, session_ms: int = 10_000) -> KafkaMember:
         """See `Checkpoints.join`. Kafka allows sessions from group.min.session.timeout.ms on."""
         config = {
-            **self._settings,
+            **client_config(self._settings),
             "group.id": group,
             "client.id": client,
             "enable.auto.commit": False,
@@ -97,11 +82,15 @@ class KafkaCheckpoints:
 
     def committed(self, group: str) -> dict[int, int]:
         """See `Checkpoints.committed`."""
-        asked = self._ask_committed(group)
-        return self._checkpoints(group, asked)
+        places = [TopicPartition(self._topic, p) for p in range(self._partitions)]
+        what = f"checkpoints of group {group}"
+        with self._asking(group, what) as consumer:
+            found = consumer.committed(places, self._timeout_ms / 1000)
+        raise_placed(what, found)
+        return {place.partition: place.offset for place in found if place.offset >= 0}
 
     def rewind(self, group: str, offsets: Mapping[int, int]) -> None:
-        """See `Checkpoints.rewind`."""
+        """See `Checkpoints.rewind`. Kafka itself refuses it while there are live members."""
         for partition in offsets:
             if not 0 <= partition < self._partitions:
                 raise BadRequest(
@@ -114,61 +103,40 @@ class KafkaCheckpoints:
             TopicPartition(self._topic, partition, _clamp(offset, spans[partition]))
             for partition, offset in offsets.items()
         ]
-        request = ConsumerGroupTopicPartitions(group, places)
-        futures = self._admin.alter_consumer_group_offsets(
-            [request], request_timeout=self._timeout_ms / 1000
-        )
+        what = f"rewinding group {group}"
         try:
-            answer = settled(f"rewinding group {group}", futures[group], self._timeout_ms)
-            for place in answer.topic_partitions:
-                if place.error is not None:
-                    raise kafka_error(f"rewinding group {group}", place.error)
+            with self._asking(group, what) as consumer:
+                done = consumer.commit(offsets=places, asynchronous=False)
+            raise_placed(what, done)
         except DashcellError as error:
             self._raise_if_live(group, "rewound", error)
             raise
 
     def members(self, group: str) -> list[MemberInfo]:
         """See `Checkpoints.members`; sorted by client."""
-        futures = self._admin.describe_consumer_groups(
-            [group], request_timeout=self._timeout_ms / 1000
-        )
-        try:
-            found = settled(f"describing group {group}", futures[group], self._timeout_ms)
-        except DashcellError as error:
-            if _code(error) == KafkaError.GROUP_ID_NOT_FOUND:
-                return []
-            raise
         return sorted(
-            MemberInfo(member.client_id, self._mine(member.assignment)) for member in found.members
+            info for found in self._list(group) if found.id == group for info in self._infos(found)
         )
 
     def groups(self) -> list[str]:
         """See `Checkpoints.groups`: of those that Kafka knows, the ones that read this topic."""
-        listed = settled(
-            "listing groups",
-            self._admin.list_consumer_groups(request_timeout=self._timeout_ms / 1000),
-            self._timeout_ms,
+        return sorted(
+            found.id
+            for found in self._list(None)
+            if any(info.partitions for info in self._infos(found)) or self.committed(found.id)
         )
-        for error in listed.errors:
-            raise kafka_error("listing groups", error.args[0])
-        names = sorted(one.group_id for one in listed.valid)
-        asked = {name: self._ask_committed(name) for name in names}
-        return [
-            name
-            for name in names
-            if self._checkpoints(name, asked[name])
-            or any(member.partitions for member in self.members(name))
-        ]
 
     def delete(self, group: str) -> None:
         """See `Checkpoints.delete`. A group of this name on other topics goes with it."""
+        if all(found.id != group for found in self._list(group)):
+            return
         futures = self._admin.delete_consumer_groups(
             [group], request_timeout=self._timeout_ms / 1000
         )
         try:
             settled(f"deleting group {group}", futures[group], self._timeout_ms)
         except DashcellError as error:
-            if _code(error) == KafkaError.GROUP_ID_NOT_FOUND:
+            if kafka_code(error) == KafkaError.GROUP_ID_NOT_FOUND:
                 return
             self._raise_if_live(group, "deleted", error)
             raise
@@ -176,34 +144,45 @@ class KafkaCheckpoints:
     def close(self) -> None:
         """See `Checkpoints.close`: there is nothing that outlives this object."""
 
-    def _ask_committed(self, group: str) -> Any:
-        places = [TopicPartition(self._topic, p) for p in range(self._partitions)]
-        request = ConsumerGroupTopicPartitions(group, places)
-        futures = self._admin.list_consumer_group_offsets(
-            [request], request_timeout=self._timeout_ms / 1000
-        )
-        return futures[group]
+    @contextmanager
+    def _asking(self, group: str, what: str) -> Iterator[Consumer]:
+        """A client of the group that is no member, for a question or two.
 
-    def _checkpoints(self, group: str, asked: Any) -> dict[int, int]:
-        try:
-            answer = settled(f"checkpoints of group {group}", asked, self._timeout_ms)
-        except DashcellError as error:
-            if _code(error) == KafkaError.GROUP_ID_NOT_FOUND:
-                return {}
-            raise
-        for place in answer.topic_partitions:
-            if place.error is not None:
-                raise kafka_error(f"checkpoints of group {group}", place.error)
-        return {
-            place.partition: place.offset for place in answer.topic_partitions if place.offset >= 0
+        An AdminClient is not asked: when its request to a group's coordinator times out and the
+        coordinator comes back later, librdkafka 2.16 ends the whole process (an assertion in
+        rd_kafka_enq_once_del_source_return, measured). `delete` alone needs it, and first makes
+        sure that Kafka answers.
+        """
+        config = {
+            **client_config(self._settings),
+            "group.id": group,
+            "enable.auto.commit": False,
+            "socket.timeout.ms": self._timeout_ms,
         }
+        consumer = Consumer(config, logger=LOG)
+        try:
+            yield consumer
+        except KafkaException as error:
+            raise kafka_error(what, error.args[0]) from error
+        finally:
+            consumer.close()
 
-    def _mine(self, assignment: Any) -> tuple[int, ...]:
-        places = assignment.topic_partitions if assignment is not None else []
-        return tuple(sorted(one.partition for one in places if one.topic == self._topic))
+    def _list(self, group: str | None) -> list[Any]:
+        """What Kafka's brokers know of one group, or of all."""
+        try:
+            found: list[Any] = self._admin.list_groups(group=group, timeout=self._timeout_ms / 1000)
+        except KafkaException as error:
+            raise kafka_error("listing groups", error.args[0]) from error
+        return found
+
+    def _infos(self, found: Any) -> list[MemberInfo]:
+        return [
+            MemberInfo(member.client_id, _assigned_partitions(member.assignment, self._topic))
+            for member in found.members
+        ]
 
     def _raise_if_live(self, group: str, what: str, error: DashcellError) -> None:
-        if _code(error) in _LIVE:
+        if kafka_code(error) in _LIVE:
             clients = ", ".join(sorted({one.client for one in self.members(group)})) or "unknown"
             raise Conflict(
                 f"group {group} has live members ({clients}) and cannot be {what}; stop them first"
@@ -214,267 +193,24 @@ def _clamp(offset: int, span: Span) -> int:
     return min(max(offset, span.start), span.end)
 
 
-def _code(error: DashcellError) -> int | None:
-    cause = error.__cause__
-    return cause.args[0].code() if isinstance(cause, KafkaException) else None
+def _assigned_partitions(assignment: bytes, topic: str) -> tuple[int, ...]:
+    """The partitions of `topic` in a member's assignment, sorted.
 
-
-class KafkaMember:
-    """One consumer of a group, used by one thread; rebalances are handled inside `poll`."""
-
-    def __init__(
-        self,
-        config: Mapping[str, Any],
-        admin: AdminClient,
-        topic: str,
-        partitions: int,
-        timeout_ms: int,
-    ) -> None:
-        self._group = str(config["group.id"])
-        self._admin = admin
-        self._topic = topic
-        self._partitions = partitions
-        self._timeout_ms = timeout_ms
-        self._owned: set[int] = set()
-        self._reported: frozenset[int] = frozenset()
-        self._taken: set[int] = set()
-        self._paused: set[int] = set()
-        # Where each partition is read next, once it was read or sought: the checkpoint before.
-        self._next: dict[int, int] = {}
-        self._stuck: dict[int, DashcellError] = {}
-        self._down = False
-        self._left = False
-        try:
-            self._consumer = Consumer({**config, "error_cb": self._heard}, logger=_log)
-        except KafkaException as error:
-            raise BadRequest("session_ms", f"librdkafka refuses the settings: {error}") from error
-        self._consumer.subscribe(
-            [topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
-        )
-
-    @property
-    def owned(self) -> frozenset[int]:
-        """See `Member.owned`."""
-        return self._reported
-
-    # -- polling -----------------------------------------------------------------------------
-
-    def poll(self, limit: int, timeout_ms: int) -> Polled:
-        """See `Member.poll`. Raises Conflict for a checkpoint beyond the end of the log.
-
-        Returns early, without records, when partitions came or went.
-        """
-        self._check_here()
-        self._raise_stuck()
-        deadline = time.monotonic() + timeout_ms / 1000
-        messages: list[Any] = []
-        while not messages:
-            left = deadline - time.monotonic()
-            # In short turns, since a rebalance is done in here but does not end the wait.
-            first = self._call(self._consumer.poll, max(0.0, min(left, 0.1)))
-            if first is not None:
-                more = self._call(self._consumer.consume, limit - 1, 0) if limit > 1 else []
-                messages = self._sift([first, *more])
-            elif left <= 0:
-                break
-            if self._changed() or self._stuck:
-                break
-        if not messages and not self._changed():
-            self._raise_stuck()
-            self._check_server()
-        elif messages:
-            self._down = False
-        records = [_record(message) for message in messages if message.partition() in self._owned]
-        self._next.update((record.partition, record.offset + 1) for record in records)
-        return self._report(records)
-
-    def _report(self, records: list[Record]) -> Polled:
-        before, now = self._reported, frozenset(self._owned)
-        taken = frozenset(self._taken)
-        self._taken.clear()
-        self._reported = now
-        return Polled(records, now - (before - taken), before & taken)
-
-    def _changed(self) -> bool:
-        return bool(self._taken) or self._owned != self._reported
-
-    def _sift(self, messages: list[Any]) -> list[Any]:
-        """The records among what librdkafka handed out; its errors are dealt with."""
-        lost: set[int] = set()
-        records = []
-        for message in messages:
-            error = message.error()
-            if error is None:
-                records.append(message)
-            elif error.code() in _RESET:
-                lost.add(message.partition())
-            elif error.code() != KafkaError._MAX_POLL_EXCEEDED and not error.retriable():  # noqa: SLF001
-                raise kafka_error(f"group {self._group}", error)
-        if lost:
-            self._place(lost)
-        return records
-
-    def _place(self, lost: set[int]) -> None:
-        """Partitions that cannot be read where they should: begin at the start, or be stuck.
-
-        librdkafka says the same of a partition without checkpoint, of one whose checkpoint lies
-        before the start, and of one that retention has overtaken while it was read.
-        """
-        mine = sorted(self._owned & lost)
-        if not mine:
-            return
-        places = [TopicPartition(self._topic, partition) for partition in mine]
-        checkpoints = self._call(self._consumer.committed, places, self._timeout_ms / 1000)
-        spans = retained(self._admin, self._topic, self._partitions, self._timeout_ms)
-        for place in checkpoints:
-            if place.error is not None:
-                raise kafka_error(f"checkpoint of group {self._group}", place.error)
-            partition = place.partition
-            wanted = self._next.get(partition, place.offset)
-            if wanted < 0:
-                self._go_to(partition, OFFSET_BEGINNING)
-            elif wanted < spans[partition].start:
-                self._stuck[partition] = gap(self._topic, partition, wanted, spans[partition].start)
-            elif wanted > spans[partition].end:
-                self._stuck[partition] = Conflict(
-                    f"group {self._group} reads {self._topic}/{partition} on at {wanted}, but it "
-                    f"ends at {spans[partition].end}: is it another log? Rewind the group"
-                )
-            else:
-                self._go_to(partition, wanted)
-
-    def _raise_stuck(self) -> None:
-        if self._stuck:
-            raise self._stuck[min(self._stuck)]
-
-    def _check_server(self) -> None:
-        """An idle poll of a log that is away would look like one of a log without news."""
-        if self._down:
-            try:
-                self._consumer.list_topics(self._topic, timeout=1.0)
-            except KafkaException as error:
-                raise kafka_error(f"group {self._group}", error.args[0]) from error
-            self._down = False
-
-    def _heard(self, error: KafkaError) -> None:
-        if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001
-            self._down = True
-
-    # -- rebalances, called within poll and leave --------------------------------------------
-
-    def _assigned(self, consumer: Any, places: list[Any]) -> None:
-        consumer.incremental_assign(places)
-        self._owned.update(place.partition for place in places)
-
-    def _revoked(self, _consumer: Any, places: list[Any]) -> None:
-        for place in places:
-            self._owned.discard(place.partition)
-            self._paused.discard(place.partition)
-            self._next.pop(place.partition, None)
-            self._stuck.pop(place.partition, None)
-            if place.partition in self._reported:
-                self._taken.add(place.partition)
-
-    # -- checkpoints -------------------------------------------------------------------------
-
-    def commit(self, offsets: Mapping[int, int]) -> None:
-        """See `Member.commit`."""
-        self._check_here()
-        for partition, offset in offsets.items():
-            if offset < 0:
-                raise BadRequest("offsets", f"{offset} of partition {partition} is negative")
-        foreign = offsets.keys() - self._owned
-        if foreign:
-            raise Conflict(f"group {self._group}: partitions {sorted(foreign)} are not owned here")
-        if offsets:
-            self._commit([TopicPartition(self._topic, p, o) for p, o in offsets.items()])
-
-    def _commit(self, places: list[Any]) -> None:
-        deadline = time.monotonic() + COMMIT_PATIENCE_S
-        while True:
-            try:
-                done = self._consumer.commit(offsets=places, asynchronous=False)
-                failed = next((one.error for one in done if one.error is not None), None)
-            except KafkaException as error:
-                failed = error.args[0]
-            if failed is None:
-                return
-            if failed.code() in _BETWEEN and time.monotonic() < deadline:
-                # The next generation begins without us; what we own stays ours through it.
-                time.sleep(0.05)
-            elif failed.code() in _BETWEEN | _LOST:
-                raise Conflict(
-                    f"group {self._group} has gone on without this member ({failed.name()}): what "
-                    "it owned is read again by others; poll to take part again"
-                )
-            else:
-                raise kafka_error(f"committing for group {self._group}", failed)
-
-    # -- where to read -----------------------------------------------------------------------
-
-    def seek(self, partition: int, offset: int) -> None:
-        """See `Member.seek`. Raises Conflict for a partition that is not owned."""
-        self._check_here()
-        if offset < 0:
-            raise BadRequest("offset", f"{offset} is negative")
-        if partition not in self._owned:
-            raise Conflict(f"group {self._group}: partition {partition} is not owned here")
-        self._go_to(partition, offset)
-        self._next[partition] = offset
-        self._stuck.pop(partition, None)
-
-    def _go_to(self, partition: int, offset: int) -> None:
-        """librdkafka seeks only while it fetches: not just after an assignment or an error.
-
-        Taking the partition up anew works always, and forgets that it was paused.
-        """
-        place = TopicPartition(self._topic, partition, offset)
-        try:
-            self._consumer.seek(place)
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError._STATE:  # noqa: SLF001
-                raise kafka_error(f"group {self._group}", error.args[0]) from error
-            self._call(self._consumer.incremental_unassign, [place])
-            self._call(self._consumer.incremental_assign, [place])
-            if partition in self._paused:
-                self._call(self._consumer.pause, [place])
-
-    def pause(self, partitions: Collection[int]) -> None:
-        """See `Member.pause`; partitions that are not owned (any more) are passed over."""
-        self._check_here()
-        fresh = (set(partitions) & self._owned) - self._paused
-        if fresh:
-            self._call(self._consumer.pause, [TopicPartition(self._topic, p) for p in fresh])
-            self._paused |= fresh
-
-    def resume(self, partitions: Collection[int]) -> None:
-        """See `Member.resume`."""
-        self._check_here()
-        again = set(partitions) & self._paused
-        if again:
-            self._call(self._consumer.resume, [TopicPartition(self._topic, p) for p in again])
-            self._paused -= again
-
-    def leave(self) -> None:
-        """See `Member.leave`."""
-        if not self._left:
-            self._left = True
-            self._consumer.close()
-            self._owned.clear()
-            self._reported = frozenset()
-
-    def _check_here(self) -> None:
-        if self._left:
-            raise Unavailable(f"group {self._group}: this member has left")
-
-    def _call(self, verb: Any, *arguments: Any) -> Any:
-        try:
-            return verb(*arguments)
-        except KafkaException as error:
-            raise kafka_error(f"group {self._group}", error.args[0]) from error
-
-
-def _record(message: Any) -> Record:
-    return Record(
-        message.partition(), message.offset(), message.timestamp()[1], message.value() or b""
-    )
+    Source: Kafka's ConsumerProtocolAssignment.json: a version (16 bits), then an array (32-bit
+    length) of topic (16-bit length, UTF-8) and array of 32-bit partitions; user data behind it.
+    Empty while the group shares out.
+    """
+    if not assignment:
+        return ()
+    (topics,) = struct.unpack_from(">i", assignment, 2)
+    at, found = 6, list[int]()
+    for _ in range(topics):
+        (length,) = struct.unpack_from(">h", assignment, at)
+        name = assignment[at + 2 : at + 2 + length].decode()
+        at += 2 + length
+        (count,) = struct.unpack_from(">i", assignment, at)
+        partitions = struct.unpack_from(f">{count}i", assignment, at + 4)
+        at += 4 + 4 * count
+        if name == topic:
+            found.extend(partitions)
+    return tuple(sorted(found))

@@ -10,7 +10,11 @@ from firehose.checkpoint_kafka import KafkaCheckpoints, KafkaMember
 from firehose.log_kafka import KafkaLog
 from tests.contract.checkpoint_contract import CheckpointContract, OpenGroupLog
 
-pytestmark = pytest.mark.stack
+pytestmark = [
+    pytest.mark.stack,
+    # What is to be used instead can end the process: see KafkaCheckpoints._asking.
+    pytest.mark.filterwarnings("ignore:list_groups:DeprecationWarning"),
+]
 
 
 class LeavingCheckpoints(KafkaCheckpoints):

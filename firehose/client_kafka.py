@@ -1,0 +1,155 @@
+"""What all of the firehose's clients of Kafka share: settings, errors, and offsets by leader."""
+
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from firehose.log import Span
+from idgen.errors import (
+    CursorTooOld,
+    DashcellError,
+    NotFound,
+    PermissionDenied,
+    Unauthenticated,
+    Unavailable,
+)
+
+LOG = logging.getLogger(__name__)
+"""Where librdkafka's own words go."""
+
+_LEADER_MOVED = frozenset(
+    {
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError._NOENT,  # noqa: SLF001 - what librdkafka says when it knows no leader
+    }
+)
+
+_DENIED = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    }
+)
+_UNKNOWN_WHO = frozenset({KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._AUTHENTICATION})  # noqa: SLF001
+_NO_TOPIC = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC})  # noqa: SLF001
+OUT_OF_RANGE = frozenset({KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._AUTO_OFFSET_RESET})  # noqa: SLF001
+
+
+def kafka_error(what: str, error: KafkaError) -> DashcellError:
+    """Kafka's error as one of ours: what a client can do about it decides, not where it arose."""
+    code = error.code()
+    text = f"{what}: Kafka says {error.name()} ({error.str()})"
+    ours: DashcellError = Unavailable(text)
+    if code in _DENIED:
+        ours = PermissionDenied(f"{text}; grant it with kafka-acls")
+    elif code in _UNKNOWN_WHO:
+        ours = Unauthenticated(f"{text}; check the sasl.* settings")
+    elif code in _NO_TOPIC:
+        ours = NotFound(f"{text}; it is made when the log is opened")
+    ours.__cause__ = KafkaException(error)
+    return ours
+
+
+def kafka_code(error: DashcellError) -> int | None:
+    """The code of the KafkaError that `error` stands for, if it stands for one."""
+    cause = error.__cause__
+    return cause.args[0].code() if isinstance(cause, KafkaException) else None
+
+
+def raise_placed(what: str, places: Iterable[Any]) -> None:
+    """Raise the first error that Kafka has put beside one of `places`."""
+    for place in places:
+        if place.error is not None:
+            raise kafka_error(what, place.error)
+
+
+def gap(topic: str, partition: int, offset: int, start: int) -> CursorTooOld:
+    """What is raised when `offset` is wanted and the log begins later, at `start`."""
+    return CursorTooOld(
+        f"{topic}/{partition} begins at {start}, {offset} is gone", start.to_bytes(8)
+    )
+
+
+def settled(what: str, future: "Future[Any]", timeout_ms: int) -> Any:
+    """The result of an AdminClient call. Raises Unavailable when it does not come in time."""
+    try:
+        # librdkafka ends the request itself after its own time-out; the margin lets it say why.
+        return future.result(timeout_ms / 1000 + 1)
+    except KafkaException as error:
+        raise kafka_error(what, error.args[0]) from error
+    except FutureTimeoutError as error:
+        raise Unavailable(f"{what}: no answer from Kafka in {timeout_ms} ms") from error
+
+
+def client_config(settings: Mapping[str, str]) -> dict[str, Any]:
+    """What every client of librdkafka is given.
+
+    A server that came back is found within a second (librdkafka's own default is ten).
+    """
+    return {
+        "reconnect.backoff.ms": 50,
+        "reconnect.backoff.max.ms": 1_000,
+        "socket.keepalive.enable": True,
+        **settings,
+    }
+
+
+def admin_client(settings: Mapping[str, str], timeout_ms: int) -> AdminClient:
+    """An AdminClient with these librdkafka settings whose requests end in `timeout_ms`."""
+    bounds = {"socket.timeout.ms": timeout_ms, "socket.connection.setup.timeout.ms": timeout_ms}
+    return AdminClient({**client_config(settings), **bounds}, logger=LOG)
+
+
+def retained(admin: AdminClient, topic: str, partitions: int, timeout_ms: int) -> list[Span]:
+    """The offsets that the topic holds now: two requests to each leader, side by side."""
+    starts, ends = list_offsets(
+        admin, topic, partitions, [OffsetSpec.earliest(), OffsetSpec.latest()], timeout_ms
+    )
+    return [Span(start, end) for start, end in zip(starts, ends, strict=True)]
+
+
+def list_offsets(
+    admin: AdminClient, topic: str, partitions: int, specs: Sequence[Any], timeout_ms: int
+) -> list[list[int]]:
+    """For each of `specs` the offset in each partition; -1 where there is none.
+
+    An AdminClient keeps what it knows of leaders for minutes and does not learn from a refusal:
+    after a restart of the broker it has to be told to look again.
+    """
+    deadline = time.monotonic() + timeout_ms / 1000
+    while True:
+        try:
+            return _list_offsets(admin, topic, partitions, specs, timeout_ms)
+        except DashcellError as error:
+            code = kafka_code(error)
+            if code not in _LEADER_MOVED or time.monotonic() > deadline:
+                raise
+        try:
+            admin.list_topics(topic, timeout=max(0.1, deadline - time.monotonic()))
+        except KafkaException as error:
+            raise kafka_error(f"leaders of {topic}", error.args[0]) from error
+        time.sleep(0.05)
+
+
+def _list_offsets(
+    admin: AdminClient, topic: str, partitions: int, specs: Sequence[Any], timeout_ms: int
+) -> list[list[int]]:
+    places = [TopicPartition(topic, partition) for partition in range(partitions)]
+    timeout_s = timeout_ms / 1000
+    asked = [
+        admin.list_offsets(dict.fromkeys(places, spec), request_timeout=timeout_s) for spec in specs
+    ]
+    what = f"offsets of {topic}"
+    return [
+        [settled(what, futures[place], timeout_ms).offset for place in places] for futures in asked
+    ]
