@@ -17,7 +17,7 @@ struct TColumnValue {
   3: required binary value
   4: optional i64 timestamp
   5: optional binary tags
-  6: optional byte type
+  6: optional i8 type
 }
 
 struct TResult {
@@ -135,7 +135,7 @@ service THBaseService {
     7: required TRowMutations rowMutations
   ) throws (1: TIOError io)
 
-  void createTable(1: required TTableDescriptor desc, 2: optional list<binary> splitKeys)
+  void createTable(1: required TTableDescriptor desc, 2: list<binary> splitKeys)
     throws (1: TIOError io)
 
   // Asked by tests only: how a table was really made.
