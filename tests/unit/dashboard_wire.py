@@ -1,6 +1,8 @@
 """A server and a client of the dashboard API over a scripted dashboard, for tests of the wire."""
 
 import contextlib
+import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -45,3 +47,12 @@ def serving(
 def framed(message: bytes) -> bytes:
     """A message as the framed transport sends it."""
     return len(message).to_bytes(4) + message
+
+
+def until(holds: Callable[[], bool], timeout_s: float = 10.0) -> bool:
+    """Look again and again until it holds."""
+    deadline = time.monotonic() + timeout_s
+    pace = threading.Event()
+    while not holds() and time.monotonic() < deadline:
+        pace.wait(0.005)
+    return holds()

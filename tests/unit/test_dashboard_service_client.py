@@ -20,7 +20,7 @@ from ops.template.connection import WireLimits
 from ops.template.server import ServerLimits, ThriftServer
 from ops.template.tls import client_context, server_context
 from tests.unit.certificates import make_certificates
-from tests.unit.dashboard_wire import ScriptedDashboard, serving
+from tests.unit.dashboard_wire import ScriptedDashboard, serving, until
 
 HOME = Home("a", 1, ())
 
@@ -249,7 +249,7 @@ def test_tls_with_client_certificates(certificates):
             plain.route(Context(), 1)
         with DashboardClient([address], tls=client_context(known, "kafka")) as client:
             assert client.route(Context(), 1) == HOME
-        assert server.metrics.value(WIRE_FAULTS, "tls") >= 2
+        assert until(lambda: server.metrics.value(WIRE_FAULTS, "tls") >= 2)
 
 
 def test_a_tls_server_drains_while_it_answers(certificates):
@@ -284,7 +284,7 @@ def test_a_client_that_says_nothing_in_its_handshake_is_closed(certificates):
     with serving(ScriptedDashboard(HOME), limits, tls=server_context(listen)) as (server, _):
         with socket.create_connection(("127.0.0.1", server.port), 10) as sock:
             assert sock.recv(1) == b""
-        assert server.metrics.value(WIRE_FAULTS, "tls") == 1
+        assert until(lambda: server.metrics.value(WIRE_FAULTS, "tls") == 1)
 
 
 def test_certificates_that_cannot_be_used_are_refused_by_setting(certificates):

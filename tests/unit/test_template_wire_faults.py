@@ -24,7 +24,7 @@ from ops.metrics import CALL_ERRORS, CONNECTIONS, CONNECTIONS_IDLE_CLOSED, WIRE_
 from ops.template.connection import WireLimits
 from ops.template.server import ServerLimits, ThriftServer
 from ops.thrift_calls import encode_call
-from tests.unit.dashboard_wire import ScriptedDashboard, framed, serving
+from tests.unit.dashboard_wire import ScriptedDashboard, framed, serving, until
 
 HOME = Home("a", 1, ())
 DASHBOARD = values.wire.Dashboard
@@ -33,15 +33,6 @@ ROUTE = encode_call(
 )
 PAGE = encode_call(DASHBOARD, "page", values.query_to_wire(PageQuery(1, before=b"b" * 24)))
 SHORT = ServerLimits(wire=WireLimits(frame_s=0.4, idle_s=600.0, answer_s=0.4))
-
-
-def until(holds: Callable[[], bool], timeout_s: float = 10.0) -> bool:
-    """Look again and again until it holds."""
-    deadline = time.monotonic() + timeout_s
-    pace = threading.Event()
-    while not holds() and time.monotonic() < deadline:
-        pace.wait(0.005)
-    return holds()
 
 
 @dataclass
@@ -249,7 +240,7 @@ def test_an_idle_connection_is_closed_after_long_and_is_no_fault():
         with socket.create_connection(("127.0.0.1", server.port), 10) as sock:
             assert closed_by_server(sock)
         assert until(lambda: server.metrics.value(CONNECTIONS_IDLE_CLOSED) == 1)
-        assert not server.connections
+        assert until(lambda: not server.connections)
 
 
 def test_two_thousand_connections_beyond_the_bound_are_refused_and_memory_is_bounded():
