@@ -6,12 +6,14 @@ rows; then the post cache. So a state row at a version proves that all of its ev
 
 import struct
 from collections import defaultdict
+from functools import partial
 
 import numpy as np
 
 from cell import keys
 from cell.edges import Receivers
 from cell.post_cache import PostCache
+from cell.side_by_side import SideBySide
 from cell.tables import Bytes2D, FixedRows, Row, Tables, Versions
 from cell.versions import AT_BITS
 from idgen.ids import U64
@@ -71,16 +73,19 @@ class Batch:
         self.notices: list[Row] = []
         self.state: dict[str, list[Row]] = defaultdict(list)
 
-    def write(self, tables: Tables) -> None:
+    def write(self, tables: Tables, side_by_side: SideBySide) -> None:
         """Write all of it, phase by phase; each is acknowledged before the next begins.
 
         Raises Unavailable with any part of it written; writing it again is harmless.
         """
         tables.put(keys.POSTS, self.posts)
-        tables.put_fanout(keys.INBOX, self.entries.rows())
-        tables.put(keys.NOTICES, self.notices)
-        for table, rows in self.state.items():
-            tables.put(table, rows)
+        side_by_side.run(
+            [
+                lambda: tables.put_fanout(keys.INBOX, self.entries.rows()),
+                lambda: tables.put(keys.NOTICES, self.notices),
+            ]
+        )
+        side_by_side.run([partial(tables.put, name, rows) for name, rows in self.state.items()])
 
     @property
     def removes_posts(self) -> bool:

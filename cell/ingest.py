@@ -8,6 +8,7 @@ memory, read again from the position. Versions make the repetition harmless.
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -20,6 +21,7 @@ from cell.followers import FollowerSets
 from cell.progress import Progress
 from cell.reads import Applying, Reads
 from cell.residents import Residents
+from cell.side_by_side import SideBySide
 from cell.state import CellState, PartitionState
 from cell.stores import CellStores
 from cell.versions import at_of_offset
@@ -92,6 +94,7 @@ class IngestWorker:
         self._followers = FollowerSets(stores.tables, self._owns, self._settings.edges_max)
         self._evaluation = self._fresh_evaluation()
         self._commands_at_ms = 0
+        self._side_by_side = SideBySide()
         self._retries: list[DeadLetter] = []
         self.stats = IngestStats()
         self.ready = False
@@ -113,6 +116,7 @@ class IngestWorker:
                     self._recover(e, stop)
         finally:
             self.ready = False
+            self._side_by_side.close()
             member.leave()
 
     def step(self, member: Member) -> None:
@@ -161,12 +165,12 @@ class IngestWorker:
     def _start(
         self, partition: int, state: PartitionState, committed: int | None, span: Span
     ) -> int:
-        """Where to read: at the checkpoint, but never above what is applied."""
-        low = state.applied.low
-        if span.end < low:
+        """Where to read: at the checkpoint, but never above what is unfinished."""
+        low = state.unfinished
+        if span.end < state.high:
             raise CursorTooOld(
                 f"partition {partition} of the log ends at {span.end}, below the applied position "
-                f"{low}: this is another log; set log_base above all versions ever given",
+                f"{state.high}: this is another log; set log_base above all versions ever given",
                 span.end.to_bytes(8, "big"),
             )
         if span.start > low:
@@ -234,9 +238,9 @@ class IngestWorker:
             state = msgspec.structs.replace(
                 progress.state, commands=record.offset + 1, residents=residents.rows
             )
-            progress.stored(self._state.change(progress.partition, progress.state, state))
             if new and isinstance(command, commands.SliceArrived):
-                progress.next = min(progress.next, command.since[progress.partition])
+                state = progress.go_back(state, command.since[progress.partition])
+            progress.stored(self._state.change(progress.partition, progress.state, state))
         return changed
 
     def _take_letter(self, command: commands.LetterRetried, partition: int) -> None:
@@ -294,17 +298,14 @@ class IngestWorker:
     def _acknowledge(self, member: Member) -> None:
         """Write the batch; then the applied positions; then the checkpoints."""
         batch = self._evaluation.batch
-        batch.write(self._stores.tables)
+        batch.write(self._stores.tables, self._side_by_side)
         # The era is read after the gone rows are there: a cache in a newer one may hold the posts.
         if batch.removes_posts and not batch.tell_cache(self._stores.cache, self._state.era()):
             self._state.next_era()
+        self._side_by_side.run([partial(self._advance, p) for p in self._owned.values()])
         checkpoints: dict[int, int] = {}
         for partition, progress in self._owned.items():
-            jobs = self._open_offsets(partition)
-            advanced = progress.advanced(jobs)
-            if advanced is not None:
-                progress.stored(self._state.change(partition, progress.state, advanced))
-            checkpoint = progress.checkpoint(jobs)
+            checkpoint = progress.checkpoint(self._open_offsets(partition))
             if checkpoint != progress.committed:
                 checkpoints[partition] = checkpoint
         if checkpoints:
@@ -316,6 +317,13 @@ class IngestWorker:
         self.stats.entries += batch.entries.count
         self.stats.open_jobs = len(self._evaluation.jobs)
         self.stats.edges = len(self._followers)
+
+    def _advance(self, progress: Progress) -> None:
+        """Store how far a partition is applied, if that has changed."""
+        advanced = progress.advanced(self._open_offsets(progress.partition))
+        if advanced is not None:
+            state = self._state.change(progress.partition, progress.state, advanced)
+            progress.stored(state)
 
     def _open_offsets(self, partition: int) -> list[int]:
         return [k.offset for k in self._evaluation.jobs if k.partition == partition]
