@@ -1,12 +1,9 @@
 """What the proofs need of a platform, whether its servers are real or embedded."""
 
-import threading
 from enum import StrEnum
 from typing import Protocol
 
 from cell.dashboard import Dashboard
-
-POLL_S = 0.05
 
 
 class Fault(StrEnum):
@@ -57,26 +54,3 @@ class Platform(Protocol):
     def table_hash(self, cell: str) -> str:
         """A hash over all rows and versions of the cell's tables, but for the positions."""
         ...
-
-
-class Patience:
-    """Waits for a thing by looking at it, never longer than `seconds`."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._pause = threading.Event()
-
-    def until(self, what: str, *looks: "Look") -> None:
-        """Return when all say yes; raises AssertionError naming what did not come."""
-        left = int(self._seconds / POLL_S)
-        for look in looks:
-            while not look():
-                left -= 1
-                assert left > 0, f"{what}: not within {self._seconds:.0f} s"
-                self._pause.wait(POLL_S)
-
-
-class Look(Protocol):
-    """A question about the present."""
-
-    def __call__(self) -> bool: ...

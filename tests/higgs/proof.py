@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from cell.dashboard import Dashboard
+from tests.contract.patience import until
 from tests.higgs import workload
 from tests.higgs.data import Week
 from tests.higgs.driver import WINDOW, Driver, asker
-from tests.higgs.platform import Fault, Patience, Platform
+from tests.higgs.platform import Fault, Platform
 from tests.oracle.compare import compare, lines, walk
 from tests.oracle.history import History, Walk
 from tests.oracle.invariants import violations
@@ -74,7 +75,7 @@ def load(platform: Platform, what: Load) -> Loaded:
     with _watching(platform, _watched(steps, what.seed), history):
         played = driver.play(steps)
         faults.finish()
-        Patience(what.catch_up_s).until("every cell applied the log", platform.caught_up)
+        until("every cell applied the log", platform.caught_up, what.catch_up_s)
     assert played == len(steps)
     found = violations(history)
     assert not found, "\n".join([f"{len(found)} violations, seed {what.seed}", *found[:10]])
@@ -139,7 +140,7 @@ def check_replay(
         looked += 1
         return False
 
-    Patience(patience_s).until("the replay came to the end of the log", replayed)
+    until("the replay came to the end of the log", replayed, patience_s)
     after = {cell: platform.table_hash(cell) for cell in platform.cells}
     assert after == before, "a replay changed rows"
     return looked

@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from cell.ingest import IngestSettings
-from tests.higgs.platform import Patience
+from tests.contract.patience import until
 from tests.sim.embedded_world import EmbeddedWorld
 from tests.sim.machine import PlatformMachine, World
 
-EXAMPLES = 60
+EXAMPLES = 40
 STEPS = 30
 TINY = IngestSettings(batch_events=4, giant_rows=2, chunk_rows=3, poll_ms=50)
 """So that a crash, a rewind or a page meets the middle of a batch, and giant posts in chunks."""
@@ -56,11 +56,11 @@ def live(in_world: EmbeddedWorld, of_seed: int, examples: int, steps: int) -> No
 
 def replayed_alike(of: EmbeddedWorld) -> None:
     """All that was lived in this platform, replayed from the beginning, changes no row."""
-    Patience(REPLAY_S).until("all is applied", of.caught_up)
+    until("all is applied", of.caught_up, REPLAY_S)
     before = {cell: of.table_hash(cell) for cell in of.cells}
     for cell in of.cells:
         of.rewind(cell)
-    Patience(REPLAY_S).until("all is replayed", of.caught_up)
+    until("all is replayed", of.caught_up, REPLAY_S)
     assert {cell: of.table_hash(cell) for cell in of.cells} == before
 
 

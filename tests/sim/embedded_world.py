@@ -13,7 +13,8 @@ from cell.ingest import IngestSettings, IngestWorker, group_of
 from cell.stores import CellStores
 from ops.embedded import Embedded, EmbeddedCell
 from ops.wiring.seams import holder_name
-from tests.higgs.platform import Fault, Patience
+from tests.contract.patience import until
+from tests.higgs.platform import Fault
 from tests.sim.breakable import Breakable
 
 CELLS = 2
@@ -99,7 +100,7 @@ class EmbeddedWorld:
         if fault is Fault.KILL_INGEST:
             before = self.restarts
             self.crash_ingest(cell)
-            Patience(WAIT_S).until("a worker crashed", lambda: self.restarts > before)
+            until("a worker crashed", lambda: self.restarts > before, WAIT_S)
         elif fault is Fault.FLUSH_CACHE:
             self._platform.cells[cell].stores.cache.flush()
         elif fault is Fault.STALL_INGEST:
@@ -154,14 +155,14 @@ class EmbeddedWorld:
         found = self._platform.cells[cell]
         waiting, go_on = self._tables[cell].stall()
         try:
-            Patience(WAIT_S).until("the worker writes", waiting.is_set)
+            until("the worker writes", waiting.is_set, WAIT_S)
             stop = threading.Event()
             other = found._make_worker()
             thread = threading.Thread(target=other.run, args=(stop,), name="takes over")
             thread.start()
             try:
-                Patience(WAIT_S).until("another has all of it", lambda: self._members(cell) == 1)
-                Patience(WAIT_S).until("another goes on", lambda: other.ready)
+                until("another has all of it", lambda: self._members(cell) == 1, WAIT_S)
+                until("another goes on", lambda: other.ready, WAIT_S)
             finally:
                 go_on.set()
                 stop.set()

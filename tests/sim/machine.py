@@ -8,15 +8,25 @@ are its own, so that many lives can go on in one platform, one after the other.
 import itertools
 import time
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol
+from functools import partial
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from cell.dashboard import Context, Dashboard, EntryKind, NewFollow, Page, PageQuery, Receipt
+from cell.dashboard import (
+    Context,
+    Dashboard,
+    EntryKind,
+    Follows,
+    NewFollow,
+    Page,
+    PageQuery,
+    Receipt,
+)
 from firehose.event import Draft, Lane, PostKind, PostRef
 from idgen.ids import SEQUENCES, WORKERS, compose
-from tests.higgs.driver import Ids, draft_of
+from tests.higgs.driver import Ids, draft_of, insist
 from tests.oracle.compare import compare, difference, line_of, shown_of
 from tests.oracle.history import History, Walk
 from tests.oracle.invariants import violations
@@ -35,6 +45,8 @@ from tests.oracle.operations import (
     Unfollowed,
     Unliked,
 )
+
+Answer = TypeVar("Answer")
 
 USERS = 4
 DEADLINE_MS = 20_000
@@ -258,7 +270,7 @@ class PlatformMachine(RuleBasedStateMachine):
     def unread(self, reader: int, lane: int, cap: int) -> None:
         who = self._user(reader)
         self._settle(who)
-        count = self.place.dashboard.unread(CTX, who, Lane(lane), cap)
+        count = self._read(lambda: self.place.dashboard.unread(CTX, who, Lane(lane), cap))
         want = self.model.unread(who, lane)
         assert count.count == min(want, cap), f"unread of {who}: want {want}, got {count}"
         assert count.capped or want <= cap, f"{want} unread of {who} are more than {cap}: {count}"
@@ -277,7 +289,7 @@ class PlatformMachine(RuleBasedStateMachine):
         got: list[int] = []
         after = 0
         while True:
-            follows = self.place.dashboard.following(CTX, who, after, 2)
+            follows = self._read(partial(self._following, who, after))
             got.extend(follows.authors)
             after = follows.next_after
             if not after:
@@ -377,7 +389,7 @@ class PlatformMachine(RuleBasedStateMachine):
         self.events.append(receipt.id)
 
     def _ask(self, query: PageQuery) -> Page:
-        page = self.place.dashboard.page(CTX, query)
+        page = self._read(lambda: self.place.dashboard.page(CTX, query))
         lines = [line_of(entry) for entry in page.entries]
         seen = self.seen.setdefault(query.reader, {})
         seen.update({line.key: e.cursor for line, e in zip(lines, page.entries, strict=True)})
@@ -424,6 +436,13 @@ class PlatformMachine(RuleBasedStateMachine):
         """The same of all cells, of which any may answer."""
         for user in range(1, USERS + 1):
             self._settle(self._user(user))
+
+    def _following(self, who: int, after: int) -> Follows:
+        return self.place.dashboard.following(CTX, who, after, 2)
+
+    def _read(self, call: Callable[[], Answer]) -> Answer:
+        """A cell that starts may ask to be asked again."""
+        return insist(call, DEADLINE_MS / 1000)
 
     def _all_so_far(self) -> tuple[bytes, ...]:
         """Tokens of all receipts, and that of the last page, whichever cell gave it."""
