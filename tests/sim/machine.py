@@ -67,6 +67,10 @@ TURNS = (
 CTX = Context(DEADLINE_MS)
 
 
+BEFORE = ((), ("unfollow", "publish"), ("unfollow", "publish", "publish"))
+"""So that a follow often finds posts of before it."""
+
+
 class World(Protocol):
     """A platform to live in; `dashboard` may be another object after `restart`."""
 

@@ -91,7 +91,7 @@ class StackWorld:
             case Fault.KILL_REGION_SERVER:
                 self._kill(f"hbase-{cell}-regionserver")
             case Fault.FLUSH_CACHE:
-                host, _, port = read_cell(self._seams.registry, cell).value.redis.rpartition(":")
+                host, _, port = read_cell(self._seams.registry, cell).info.redis.rpartition(":")
                 with Redis(host=host, port=int(port), socket_timeout=5) as redis:
                     redis.flushall()
             case Fault.RESTART_ROUTER:
