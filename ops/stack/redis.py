@@ -31,6 +31,8 @@ def configuration(folder: Path, settings: RedisSettings) -> str:
         (
             f"bind {settings.host}",
             f"port {settings.port}",
+            # Without a password it would answer nobody but its own machine.
+            f"protected-mode {'yes' if settings.host == LOOPBACK else 'no'}",
             f'dir "{folder}"',
             "daemonize no",
             'save ""',
