@@ -65,6 +65,10 @@ class KafkaMember:
         # Where each partition is read next, once it was read or sought: the checkpoint before.
         self._next: dict[int, int] = {}
         self._stuck: dict[int, DashcellError] = {}
+        # Stopped by librdkafka, and not yet told where to go on.
+        self._lost: set[int] = set()
+        self._fetched: list[Any] = []
+        self._trouble: DashcellError | None = None
         self._down = False
         self._left = False
         try:
@@ -88,28 +92,34 @@ class KafkaMember:
         Returns early, without records, when partitions came or went.
         """
         self._check_here()
+        self._place_lost()
         self._raise_stuck()
         deadline = time.monotonic() + timeout_ms / 1000
-        messages: list[Any] = []
-        while not messages:
+        records: list[Record] = []
+        while True:
             left = deadline - time.monotonic()
             # In short turns, since a rebalance is done in here but does not end the wait.
-            first = self._call(self._consumer.poll, max(0.0, min(left, 0.1)))
-            if first is not None:
-                more = self._call(self._consumer.consume, limit - 1, 0) if limit > 1 else []
-                messages = self._sift([first, *more])
-            elif left <= 0:
+            self._fetch(limit, max(0.0, min(left, 0.1)))
+            records = self._sift()
+            if records or self._changed() or left <= 0:
                 break
-            if self._changed() or self._stuck:
-                break
-        if not messages and not self._changed():
+            self._place_lost()
             self._raise_stuck()
-            self._check_server()
-        elif messages:
+        if records:
             self._down = False
-        records = [_record(message) for message in messages if message.partition() in self._owned]
+        elif not self._changed():
+            self._check_server()
         self._next.update((record.partition, record.offset + 1) for record in records)
         return self._report(records)
+
+    def _fetch(self, limit: int, timeout_s: float) -> None:
+        """Take what has arrived; kept in `_fetched`, so that no error on the way loses any."""
+        first = self._call(self._consumer.poll, timeout_s)
+        if first is not None:
+            self._fetched.append(first)
+            if limit > 1:
+                more = self._call(self._consumer.consume, limit - 1, 0)
+                self._fetched += more
 
     def _report(self, records: list[Record]) -> Polled:
         before, now = self._reported, frozenset(self._owned)
@@ -121,29 +131,28 @@ class KafkaMember:
     def _changed(self) -> bool:
         return bool(self._taken) or self._owned != self._reported
 
-    def _sift(self, messages: list[Any]) -> list[Any]:
-        """The records among what librdkafka handed out; its errors are dealt with."""
-        lost: set[int] = set()
+    def _sift(self) -> list[Record]:
+        """The records of owned partitions among what was fetched; errors are noted down."""
+        fetched, self._fetched = self._fetched, []
         records = []
-        for message in messages:
+        for message in fetched:
             error = message.error()
             if error is None:
-                records.append(message)
+                if message.partition() in self._owned:
+                    records.append(_record(message))
             elif error.code() in OUT_OF_RANGE:
-                lost.add(message.partition())
+                self._lost.add(message.partition())
             elif error.code() != KafkaError._MAX_POLL_EXCEEDED and not error.retriable():  # noqa: SLF001
-                raise kafka_error(f"group {self._group}", error)
-        if lost:
-            self._place(lost)
+                self._trouble = kafka_error(f"group {self._group}", error)
         return records
 
-    def _place(self, lost: set[int]) -> None:
+    def _place_lost(self) -> None:
         """Partitions that cannot be read where they should: begin at the start, or be stuck.
 
         librdkafka says the same of a partition without checkpoint, of one whose checkpoint lies
         before the start, and of one that retention has overtaken while it was read.
         """
-        mine = sorted(self._owned & lost)
+        mine = sorted(self._owned & self._lost)
         if not mine:
             return
         places = [TopicPartition(self._topic, partition) for partition in mine]
@@ -164,8 +173,12 @@ class KafkaMember:
                 )
             else:
                 self._go_to(partition, wanted)
+            self._lost.discard(partition)
 
     def _raise_stuck(self) -> None:
+        if self._trouble is not None:
+            trouble, self._trouble = self._trouble, None
+            raise trouble
         if self._stuck:
             raise self._stuck[min(self._stuck)]
 
@@ -189,13 +202,18 @@ class KafkaMember:
         self._owned.update(place.partition for place in places)
 
     def _revoked(self, _consumer: Any, places: list[Any]) -> None:
+        self._drop({place.partition for place in places})
         for place in places:
             self._owned.discard(place.partition)
             self._paused.discard(place.partition)
             self._next.pop(place.partition, None)
             self._stuck.pop(place.partition, None)
+            self._lost.discard(place.partition)
             if place.partition in self._reported:
                 self._taken.add(place.partition)
+
+    def _drop(self, partitions: set[int]) -> None:
+        self._fetched = [one for one in self._fetched if one.partition() not in partitions]
 
     # -- checkpoints -------------------------------------------------------------------------
 
@@ -241,9 +259,11 @@ class KafkaMember:
             raise BadRequest("offset", f"{offset} is negative")
         if partition not in self._owned:
             raise Conflict(f"group {self._group}: partition {partition} is not owned here")
+        self._drop({partition})
         self._go_to(partition, offset)
         self._next[partition] = offset
         self._stuck.pop(partition, None)
+        self._lost.discard(partition)
 
     def _go_to(self, partition: int, offset: int) -> None:
         """Seek, which librdkafka does only while it fetches: not after an assignment or error.
