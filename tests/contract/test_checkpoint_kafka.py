@@ -1,14 +1,18 @@
 """The checkpoint seam over a real Kafka."""
 
+import signal
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 import pytest
 
 from firehose.checkpoint_kafka import KafkaCheckpoints, KafkaMember
 from firehose.log_kafka import KafkaLog
+from idgen.errors import Unavailable
+from tests.conftest import Servers
 from tests.contract.checkpoint_contract import CheckpointContract, OpenGroupLog
+from tests.contract.patience import together, until
 
 pytestmark = [
     pytest.mark.stack,
@@ -51,3 +55,65 @@ class TestKafkaCheckpoints(CheckpointContract):
         yield open_group_log
         for client in opened:
             client.close()
+
+
+@pytest.mark.slow
+def test_all_goes_on_after_kafka_was_away_for_longer_than_the_time_outs(
+    servers: Servers, kafka_address: str
+) -> None:
+    """Each verb says so meanwhile; none ends the process when Kafka is back (librdkafka may)."""
+    settings = {"bootstrap.servers": kafka_address}
+    topic = f"log-{uuid.uuid4().hex}"
+    log = KafkaLog(settings, topic, 2, timeout_ms=2_000)
+    groups = LeavingCheckpoints(settings, topic, 2)
+    groups._timeout_ms = 2_000
+    member = groups.join(topic, "one", session_ms=60_000)
+    log.append([(0, b"before"), (1, b"before")])
+    seen: list[bytes] = []
+
+    def read(count: int) -> bool:
+        try:
+            seen.extend(record.value for record in member.poll(10, 200).records)
+        except Unavailable:
+            return False
+        return len(seen) >= count
+
+    until("both are read", lambda: read(2), 60)
+    verbs: list[Callable[[], object]] = [
+        lambda: log.append([(0, b"meanwhile")]),
+        lambda: log.read(0, 0, 1),
+        log.spans,
+        lambda: log.offsets_at(0),
+        lambda: groups.committed(topic),
+        lambda: groups.members(topic),
+        groups.groups,
+        lambda: groups.delete("another"),
+        lambda: groups.rewind("another", {0: 0}),
+    ]
+
+    def refused(verb: Callable[[], object]) -> None:
+        with pytest.raises(Unavailable):
+            verb()
+
+    def works(verb: Callable[[], object]) -> bool:
+        try:
+            verb()
+        except Unavailable:
+            return False
+        return True
+
+    servers.supervisor.kill("kafka", signal.SIGSTOP)
+    until("kafka is silent", lambda: not works(log.spans), 60)
+    together([lambda verb=verb: refused(verb) for verb in verbs], 60)  # type: ignore[misc]
+    servers.supervisor.kill("kafka", signal.SIGKILL)
+    together([lambda verb=verb: refused(verb) for verb in verbs], 60)  # type: ignore[misc]
+    servers.supervisor.wait_ready(["kafka"])
+
+    for verb in verbs:
+        until("each verb works again", lambda verb=verb: works(verb), 60)  # type: ignore[misc]
+    until("what came later is read", lambda: read(3), 60)
+    assert seen[2:] == [b"meanwhile"] * len(seen[2:])
+    until("a commit is accepted", lambda: works(lambda: member.commit({0: 1})), 60)
+    assert groups.committed(topic) == {0: 1}
+    groups.close()
+    log.close()
