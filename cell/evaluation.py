@@ -169,7 +169,9 @@ class Evaluation:
             self._finish_edge(e.follower, e.author)
         taken = list(islice(self._reads.posts_alive(author, a.at), e.backfill))
         for post in taken:
-            self.batch.entries.add(follower, band, (post.id, e.author, a.at), post.kind)
+            # One that is gone by now counts as taken; its removal has written what is newer.
+            if not post.gone_at:
+                self.batch.entries.add(follower, band, (post.id, e.author, a.at), post.kind)
         floor = min((post.created_at for post in taken), default=a.at)
         edges.set(e.follower, Edge(version, live=True, floor=floor))
         for table, row in _edge_rows(e, version, live=True, floor=floor):

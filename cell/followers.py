@@ -31,37 +31,55 @@ CALL_ROWS = 1_000
 class FollowerSets:
     """Edge sets by the author's place. Used by one worker thread.
 
-    `owns(places)` tells which authors are the worker's own; only these are kept.
+    `owns(places)` tells which authors are the worker's own; only these are kept. `homes(place)`
+    tells who is homed here for the next events of an author; when that changes, what is in memory
+    no longer holds: `clear`.
     """
 
     def __init__(
-        self, tables: Tables, owns: Callable[[U64Array], npt.NDArray[np.bool_]], edges_max: int
+        self,
+        tables: Tables,
+        owns: Callable[[U64Array], npt.NDArray[np.bool_]],
+        homes: Callable[[int], Homes],
+        edges_max: int,
     ) -> None:
         self._tables = tables
         self._owns = owns
+        self._homes = homes
         self._edges_max = edges_max
         self._sets: OrderedDict[int, EdgeSet] = OrderedDict()
+        self._sizes: dict[int, int] = {}
+        self._used: set[int] = set()
+        self._weight = 0
         self._read: list[tuple[int, int]] = []
         self._last = U64  # the end of the last scan, and its rows per place
         self._density = 1.0
 
     def __len__(self) -> int:
-        return sum(len(s) + 1 for s in self._sets.values())
+        """How many edges (and authors) are in memory, as of the last `trim`."""
+        return self._weight
 
     def clear(self) -> None:
         """Forget everything (partitions came or went, or a write failed)."""
         self._sets.clear()
+        self._sizes.clear()
+        self._used.clear()
+        self._weight = 0
         self._read.clear()
 
     def trim(self) -> None:
         """Forget the least recently used sets beyond the bound. Between batches only."""
-        weight = len(self)
-        while weight > self._edges_max and self._sets:
-            _, forgotten = self._sets.popitem(last=False)
-            weight -= len(forgotten) + 1
+        for place in self._used:
+            size = len(self._sets[place]) + 1
+            self._weight += size - self._sizes.get(place, 0)
+            self._sizes[place] = size
+        self._used.clear()
+        while self._weight > self._edges_max and self._sets:
+            place, _ = self._sets.popitem(last=False)
+            self._weight -= self._sizes.pop(place, 0)
             self._read.clear()
 
-    def load(self, places: Iterable[int], homes: Homes, unacknowledged: Unacknowledged) -> None:
+    def load(self, places: Iterable[int], unacknowledged: Unacknowledged) -> None:
         """Have the sets of these authors in memory."""
         chunk = CHUNK_MIN
         for place in sorted(set(places)):
@@ -69,24 +87,28 @@ class FollowerSets:
                 self._sets.move_to_end(place)
                 continue
             if self._is_read(place):
-                self._sets[place] = EdgeSet()
+                self._keep_set(place, EdgeSet())
                 continue
             rows_between = (place - self._last) * self._density
             chunk = min(chunk * 4, CHUNK_MAX) if 0 <= rows_between < CALL_ROWS else CHUNK_MIN
-            self._load_from(place, chunk, homes, unacknowledged)
-            self._sets.setdefault(place, EdgeSet())
+            self._load_from(place, chunk, unacknowledged)
+            if place not in self._sets:
+                self._keep_set(place, EdgeSet())
 
     def of(self, place: int) -> EdgeSet:
-        """The set of an author that was loaded."""
+        """The set of an author that was loaded; whoever asks may change it."""
+        self._used.add(place)
         return self._sets[place]
+
+    def _keep_set(self, place: int, edges: EdgeSet) -> None:
+        self._used.add(place)
+        self._sets[place] = edges
 
     def _is_read(self, place: int) -> bool:
         i = bisect.bisect_right(self._read, (place, U64)) - 1
         return i >= 0 and place <= self._read[i][1]
 
-    def _load_from(
-        self, place: int, chunk: int, homes: Homes, unacknowledged: Unacknowledged
-    ) -> None:
+    def _load_from(self, place: int, chunk: int, unacknowledged: Unacknowledged) -> None:
         """Read a chunk of rows from `place` on, or all rows of its author if there are more."""
         start = keys.place_bytes(place)
         rows = self._tables.scan_fixed(FOLLOWERS, start, b"", chunk)
@@ -96,14 +118,14 @@ class FollowerSets:
         if n == chunk:
             last = int(numbers[-1, 0]) - 1
             if last < place:  # one author fills the chunk: read this author alone, to the end
-                self._sets[place] = self._set_of(self._rest(place, rows), homes, unacknowledged)
+                self._keep_set(place, self._set_of(self._rest(place, rows), unacknowledged))
                 self._remember(place, place)
                 return
             keep = numbers[:, 0] <= np.uint64(last)
             rows = FixedRows(rows.keys[keep], rows.versions[keep], rows.values[keep])
             numbers = numbers[keep]
         if len(rows.versions):
-            self._keep(rows, numbers[:, 0], homes, unacknowledged)
+            self._keep(rows, numbers[:, 0], unacknowledged)
         self._remember(place, last)
         self._last, self._density = last, n / (last - place + 1)
 
@@ -126,7 +148,7 @@ class FollowerSets:
         return int.from_bytes(rows.keys[-1, :8].tobytes(), "big") > place
 
     def _keep(
-        self, rows: FixedRows, authors: U64Array, homes: Homes, unacknowledged: Unacknowledged
+        self, rows: FixedRows, authors: U64Array, unacknowledged: Unacknowledged
     ) -> None:
         bounds = np.flatnonzero(np.diff(authors)) + 1
         starts = [0, *bounds.tolist()]
@@ -138,14 +160,15 @@ class FollowerSets:
                 part = FixedRows(
                     rows.keys[start:stop], rows.versions[start:stop], rows.values[start:stop]
                 )
-                self._sets[place] = self._set_of(part, homes, unacknowledged)
+                self._keep_set(place, self._set_of(part, unacknowledged))
 
-    def _set_of(self, rows: FixedRows, homes: Homes, unacknowledged: Unacknowledged) -> EdgeSet:
+    def _set_of(self, rows: FixedRows, unacknowledged: Unacknowledged) -> EdgeSet:
         """The set without rows of other bands, and with the worker's own writes."""
         if not len(rows.versions):
             return EdgeSet()
         numbers = keys.key_numbers(rows.keys)
         places = spread_array(numbers[:, 1])
+        homes = self._homes(int(numbers[0, 0]))
         present = homes.bands(places) == bands_of(rows.versions)
         kept = FixedRows(rows.keys[present], rows.versions[present], rows.values[present])
         edges = edge_set(kept) if len(kept.versions) else EdgeSet()

@@ -20,7 +20,7 @@ from cell.evaluation import Evaluation
 from cell.followers import FollowerSets
 from cell.progress import Progress
 from cell.reads import Applying, Reads
-from cell.residents import Residents
+from cell.residents import Homes, Residents
 from cell.side_by_side import SideBySide
 from cell.state import CellState, PartitionState
 from cell.stores import CellStores
@@ -91,7 +91,10 @@ class IngestWorker:
         self._settings = settings or IngestSettings()
         self._state = CellState(stores.tables, stores.firehose.partitions)
         self._owned: dict[int, Progress] = {}
-        self._followers = FollowerSets(stores.tables, self._owns, self._settings.edges_max)
+        self._homes: dict[int, Homes] = {}
+        self._followers = FollowerSets(
+            stores.tables, self._owns, self._homes_of, self._settings.edges_max
+        )
         self._evaluation = self._fresh_evaluation()
         self._commands_at_ms = 0
         self._side_by_side = SideBySide()
@@ -131,6 +134,7 @@ class IngestWorker:
                 self._take_over(member)
                 return
             records = polled.records
+        records = self._of_same_homes(member, records)
         retried = self._evaluate(records)
         self._evaluation.work(self._settings.chunk_rows)
         self._acknowledge(member)
@@ -185,6 +189,30 @@ class IngestWorker:
         """Which of these authors (places) lie in partitions of this worker."""
         partitions = authors % np.uint64(self._stores.firehose.partitions)
         return np.isin(partitions, np.array(sorted(self._owned), dtype=np.uint64))
+
+    def _homes_of(self, place: int) -> Homes:
+        """Who is homed here for the next events of the author at `place`."""
+        return self._homes[place % self._stores.firehose.partitions]
+
+    def _of_same_homes(self, member: Member, records: Sequence[Record]) -> list[Record]:
+        """The records up to where residents change; the others are read again after this batch.
+
+        Follower sets hold edges to those who are homed here, so no batch may span a change (a
+        replay meets old ones), and a change makes them void.
+        """
+        limits = {p: progress.residents.until(progress.next) for p, progress in self._owned.items()}
+        kept: list[Record] = []
+        for record in records:
+            limit = limits[record.partition]
+            if limit is None or record.offset < limit:
+                kept.append(record)
+            elif record.offset == limit:
+                member.seek(record.partition, limit)
+        homes = {p: progress.homes for p, progress in self._owned.items()}
+        if homes != self._homes:
+            self._followers.clear()
+            self._homes = homes
+        return kept
 
     def _forget(self) -> None:
         self.ready = False

@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 import msgspec
 
-from cell.residents import Residents
+from cell.residents import Homes, Residents
 from cell.state import PartitionState
 from firehose.position import Applied
 
@@ -22,6 +22,11 @@ class Progress:
         self.next = next_offset
         self.committed = next_offset
         self.residents = Residents(state.residents)
+
+    @property
+    def homes(self) -> Homes:
+        """Who is homed here for the next event."""
+        return self.residents.at(self.next)
 
     def stored(self, state: PartitionState) -> None:
         """Take over what was written."""
@@ -42,11 +47,28 @@ class Progress:
 
     def checkpoint(self, jobs: Collection[int]) -> int:
         """Where whoever comes next has to read: at the oldest open job, else at the next offset."""
-        return min(jobs, default=self.next)
+        return min((*jobs, self.next))
 
     def advanced(self, jobs: Collection[int]) -> PartitionState | None:
         """The state to store now; None when nothing has changed."""
         applied = self.applied(jobs)
-        if applied == self.state.applied:
+        again = self._again(jobs)
+        if applied == self.state.applied and again == self.state.again:
             return None
-        return msgspec.structs.replace(self.state, high=applied.high, open=applied.open)
+        return msgspec.structs.replace(
+            self.state, high=applied.high, open=applied.open, again=again
+        )
+
+    def _again(self, jobs: Collection[int]) -> int:
+        """How far what was applied already is applied again; -1 when that is over."""
+        reached = self.checkpoint(jobs)
+        return reached if 0 <= self.state.again and reached < self.state.high else -1
+
+    def go_back(self, state: PartitionState, offset: int) -> PartitionState:
+        """`state`, with all from `offset` on to be applied again. It takes effect once stored:
+        whoever owns the partition then finds it there, however often workers change meanwhile."""
+        if offset >= max(self.next, self.state.high):
+            return state
+        self.next = min(self.next, offset)
+        again = offset if state.again < 0 else min(state.again, offset)
+        return msgspec.structs.replace(state, again=again)

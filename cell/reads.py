@@ -107,8 +107,7 @@ class Reads:
             names = sorted(points)
             for key, found in zip(names, self._tables.get(table, names), strict=True):
                 self._points[table, key] = found
-        if upcoming:
-            self._followers.load(wanted.authors, upcoming[-1].homes, self._unacknowledged)
+        self._followers.load(wanted.authors, self._unacknowledged)
         self._runs = first_runs(self._tables, wanted.backfills, RUN)
 
     def wrote(self, table: str, row: Row) -> None:

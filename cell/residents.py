@@ -83,6 +83,11 @@ class Residents:
             self._homes[edge] = homes
         return homes
 
+    def until(self, offset: int) -> int | None:
+        """The first offset above `offset` for which somebody else is homed here; None: no more."""
+        i = bisect.bisect_right(self._edges, offset)
+        return self._edges[i] if i < len(self._edges) else None
+
     def now(self) -> Homes:
         """Who is homed here from the last change on."""
         return self.at(self._edges[-1])

@@ -22,7 +22,8 @@ class PartitionState(msgspec.Struct, frozen=True):
     """The state of one partition in one cell.
 
     `revision` grows with every write of the row and is its version. `commands` is the next offset
-    of the command log to read.
+    of the command log to read. `again` is how far the events below `high` have been applied once
+    more for a slice that arrived; -1: nothing is to be applied again.
     """
 
     revision: int = 0
@@ -30,12 +31,19 @@ class PartitionState(msgspec.Struct, frozen=True):
     high: int = 0
     open: tuple[int, ...] = ()
     commands: int = 0
+    again: int = -1
     residents: tuple[Resident, ...] = ()
 
     @property
     def applied(self) -> Applied:
         """The applied position of this partition."""
         return Applied(self.high, self.open)
+
+    @property
+    def unfinished(self) -> int:
+        """The lowest offset that is to be applied yet, or again for a slice that arrived."""
+        low = self.applied.low
+        return low if self.again < 0 else min(low, self.again)
 
 
 _DECODER = msgspec.json.Decoder(PartitionState)

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from random import Random
 
 from cell import keys
-from cell.commands import SliceArrived
+from cell.commands import Command, SliceArrived, SliceLeft
 from cell.keys import parse_entry, parse_flagged, parse_notice, parse_pair
 from cell.residents import Homes
 from cell.state import homes_now
-from cell.versions import band_of
+from cell.tables import Row
+from cell.versions import at_of, band_of, version_of
 from firehose.codec import encode, is_gone
 from firehose.event import (
     Draft,
@@ -111,13 +112,50 @@ class Drawn:
         return post
 
 
-@dataclass
+@dataclass(frozen=True)
 class Slice:
     """Places start..last in a cell under a band."""
 
     start: int
     last: int
     band: int
+
+
+@dataclass
+class Moving:
+    """A slice on its way to another cell: what a mover does, without any of its care for readers."""
+
+    source: CellWorld
+    target: CellWorld
+    piece: Slice
+    band: int
+    since: tuple[int, ...]
+    stage: int = 0
+
+    @property
+    def arrived(self) -> Slice:
+        return Slice(self.piece.start, self.piece.last, self.band)
+
+    def copy(self, *, state: bool) -> list[tuple[str, Row]]:
+        """The rows of the slice, lifted into the new band: its state rows, or the rest."""
+        tables = self.source.tables
+        start, stop = keys.place_bytes(self.piece.start), keys.after_prefix(self.piece.last)
+        found: list[tuple[str, Row]] = []
+        names = (keys.FOLLOWING, keys.LIKES, keys.FANS) if state else (keys.INBOX, keys.NOTICES)
+        for name in names:
+            for key, version, value in tables.scan(name, start, stop, 1_000_000):
+                if band_of(version) != self.piece.band:
+                    continue
+                lifted = version_of(self.band, at_of(version))
+                found.append((name, Row(key, lifted, value)))
+                if name == keys.FOLLOWING:
+                    place, author = parse_pair(key)
+                    other = keys.pair_key(spread(author), unspread(place))
+                    found.append((keys.FOLLOWERS, Row(other, lifted, value)))
+        if not state:
+            marks = tables.scan(keys.MARKS, start, stop, 1_000_000)
+            found += [(keys.MARKS, row) for row in marks]
+        return found
 
 
 class Life:
@@ -130,10 +168,19 @@ class Life:
         self.drawn = Drawn(rnd)
         self.events: list[Event] = []
         self.told: list[str] = []
-        names = ["a"] if rnd.random() < 0.7 else ["a", "b"]
+        self.moving: Moving | None = None
+        self.copied: list[tuple[CellWorld, list[tuple[str, Row]]]] = []
+        self.commands: list[tuple[CellWorld, Command]] = []
+        self.epoch = 10
+        names = ["a"] if rnd.random() < 0.5 else ["a", "b"]
         base = rnd.choice([0, 0, 1000])
-        self.cells = [CellWorld(n, self.log, Random(rnd.random()), self.bounds, base) for n in names]
-        cuts = [0, *sorted(spread(rnd.randrange(1, 9)) for _ in range(len(names) - 1 + rnd.randrange(2)))]
+        self.cells = [
+            CellWorld(n, self.log, Random(rnd.random()), self.bounds, base) for n in names
+        ]
+        cuts = [
+            0,
+            *sorted(spread(rnd.randrange(1, 9)) for _ in range(len(names) - 1 + rnd.randrange(2))),
+        ]
         self.slices: list[tuple[CellWorld, Slice]] = []
         for i, start in enumerate(cuts):
             last = cuts[i + 1] - 1 if i + 1 < len(cuts) else U64
@@ -143,14 +190,21 @@ class Life:
         for cell, piece in self.slices:
             if (cell, piece) not in self.late:
                 self._arrive(cell, piece)
-        self.running = {c.name: [self._start(c, i) for i in range(rnd.choice([1, 1, 2]))] for c in self.cells}
+        self.running = {
+            c.name: [self._start(c, i) for i in range(rnd.choice([1, 1, 2]))] for c in self.cells
+        }
 
     def _start(self, cell: CellWorld, number: int) -> Process:
         return cell.start(f"{cell.name}{number}")
 
     def _arrive(self, cell: CellWorld, piece: Slice) -> None:
         since = (0,) * self.log.partitions
-        cell.command(SliceArrived(piece.start, piece.last, piece.band, since))
+        self._tell(cell, SliceArrived(piece.start, piece.last, piece.band, since))
+
+    def _tell(self, cell: CellWorld, command: Command) -> None:
+        cell.command(command)
+        self.commands.append((cell, command))
+        self.told.append(f"-- {cell.name} is told {command}")
 
     def homed(self, cell: CellWorld, user: int) -> bool:
         place = spread(user)
@@ -172,13 +226,19 @@ class Life:
                     self.append()
                 if self.late and self.rnd.random() < 0.1:
                     cell, piece = self.late.pop()
-                    self.told.append(f"-- {piece} arrives in {cell.name}")
                     self._arrive(cell, piece)
                 self._disturb(self.rnd.choice(self.cells))
+                if len(self.cells) > 1 and self.rnd.random() < 0.3:
+                    self._move()
+            while self.moving is not None:
+                self._move()
             for cell, piece in self.late:
                 self._arrive(cell, piece)
             for cell in self.cells:
-                self._end(cell)
+                self._calm(cell)
+            for cell in self.cells:
+                self.check(cell)
+                self._replay(cell)
 
     def _disturb(self, cell: CellWorld) -> None:
         rnd = self.rnd
@@ -202,7 +262,7 @@ class Life:
             woken = cell.stalled.pop(rnd.randrange(len(cell.stalled)))
             self.told.append(f"-- {cell.name} stalled worker goes on")
             if rnd.random() < 0.5:
-                woken.fault = Fault(rnd.randrange(8), lambda: Killed())
+                woken.fault = Fault(rnd.randrange(8), Killed)
             try:
                 cell.wake(woken)
             except Killed:
@@ -214,13 +274,56 @@ class Life:
         else:
             self._step(cell, process)
 
+    def _move(self) -> None:
+        """One more step of a move, which may be cancelled; sometimes a mover does one over."""
+        rnd = self.rnd
+        if rnd.random() < 0.1 and self.copied:
+            self._put(*rnd.choice(self.copied))
+        if rnd.random() < 0.1 and self.commands:
+            self._tell(*rnd.choice(self.commands))
+        m = self.moving
+        if m is None:
+            self.moving = self._begin()
+            return
+        m.stage += 1
+        self.told.append(f"-- move of {m.piece} to {m.target.name}, step {m.stage}")
+        if m.stage <= 4 and rnd.random() < 0.1:
+            self._tell(m.target, SliceLeft(m.piece.start, m.piece.last, m.band))
+            self.moving = None
+        elif m.stage in (1, 2):
+            self.copied.append((m.target, m.copy(state=m.stage == 1)))
+            self._put(*self.copied[-1])
+        elif m.stage == 3:
+            self._tell(m.target, SliceArrived(m.piece.start, m.piece.last, m.band, m.since))
+        elif m.stage == 4:
+            self.slices.remove((m.source, m.piece))
+            self.slices.append((m.target, m.arrived))
+        else:
+            self._tell(m.source, SliceLeft(m.piece.start, m.piece.last, m.piece.band))
+            self.moving = None
+
+    def _begin(self) -> Moving | None:
+        cell, piece = self.rnd.choice(self.slices)
+        states = cell.states()
+        if (piece.start, piece.last, piece.band) not in homes_now(states.values()).ranges:
+            return None
+        since = tuple(states[p].unfinished for p in range(self.log.partitions))
+        self.epoch += 1
+        target = next(c for c in self.cells if c is not cell)
+        self.told.append(f"-- move of {piece} to {target.name} as {self.epoch} since {since}")
+        return Moving(cell, target, piece, self.epoch, since)
+
+    def _put(self, cell: CellWorld, rows: list[tuple[str, Row]]) -> None:
+        for name, row in rows:
+            cell.tables.put(name, [row])
+
     def _step(self, cell: CellWorld, process: Process) -> None:
         cell.step(process)
         process.fault = None
-        self.told.append(f"-- {cell.name} {process.worker._client} step")  # noqa: SLF001
+        self.told.append(f"-- {cell.name} {process.worker._client} step")
 
     def _break(self, cell: CellWorld, process: Process, how: type[BaseException]) -> None:
-        process.fault = Fault(self.rnd.randrange(12), lambda: how())
+        process.fault = Fault(self.rnd.randrange(12), how)
         try:
             cell.step(process)
         except (Killed, Stalled):
@@ -247,13 +350,13 @@ class Life:
         self.running[cell.name] = [self._start(cell, 100 + i) for i in range(count)]
         cell.assign(self.running[cell.name])
 
-    def _end(self, cell: CellWorld) -> None:
-        processes = self.running[cell.name]
-        cell.settle(processes)
+    def _calm(self, cell: CellWorld) -> None:
+        cell.settle(self.running[cell.name])
         for woken in cell.stalled:
             cell.wake(woken)
-        cell.settle(processes)
-        self.check(cell)
+        cell.settle(self.running[cell.name])
+
+    def _replay(self, cell: CellWorld) -> None:
         before = cell.store.dump()
         self.told.append("-- replay")
         cell.group.checkpoints = {
@@ -264,7 +367,11 @@ class Life:
         cell.assign(self.running[cell.name])
         cell.settle(self.running[cell.name])
         after = cell.store.dump()
-        changed = {k: (before.get(k), after.get(k)) for k in before | after if before.get(k) != after.get(k)}
+        changed = {
+            k: (before.get(k), after.get(k))
+            for k in before | after
+            if before.get(k) != after.get(k)
+        }
         assert not changed, f"I11: replaying changed {changed}"
 
     def check(self, cell: CellWorld) -> None:
@@ -309,7 +416,7 @@ def found_in(cell: CellWorld) -> Held:
                 now.inbox[key] = row.value[0]
             else:
                 notice = parse_notice(row.value)
-                now.notices[key] = (notice.kind, tuple(notice.target))
+                now.notices[key] = (notice.kind, (notice.target.author, notice.target.id))
     _read_edges(rows, homes, now)
     for row in rows[keys.LIKES]:
         place, post_id = parse_pair(row.key[:16])
