@@ -340,6 +340,7 @@ class _Watcher:
         self._changed = threading.Condition()
         self._watches: set[_ZooKeeperWatch] = set()
         self._marked: set[_ZooKeeperWatch] = set()
+        self._connected = bool(registry.client.connected)
         self._session_lost = False
         self._remake = False
         self._stopped = False
@@ -348,6 +349,7 @@ class _Watcher:
     def heard(self, state: str) -> None:
         """Kazoo's state listener, called in its connection's thread: only takes notes."""
         with self._changed:
+            self._connected = state == KazooState.CONNECTED
             if state == KazooState.LOST:
                 self._session_lost = True
             elif state == KazooState.CONNECTED:
@@ -398,7 +400,9 @@ class _Watcher:
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not (self._stopped or self._marked or self._remake):
+                while not self._stopped and not (
+                    self._connected and (self._marked or self._remake)
+                ):
                     self._changed.wait()
                 if self._stopped:
                     return
@@ -406,7 +410,7 @@ class _Watcher:
                 self._marked, self._remake = set(), False
             if not self._serve(marked, remake=remake):
                 with self._changed:
-                    # Wait for a new connection, or try again: the server may only be slow.
+                    # The connection may be about to go, or the server only slow.
                     self._changed.wait(_RETRY_S)
 
     def _serve(self, marked: set[_ZooKeeperWatch], *, remake: bool) -> bool:
