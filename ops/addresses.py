@@ -1,12 +1,15 @@
-"""Where a platform of this machine is: a small file in its folder, for other commands to find."""
+"""What a platform's folder says of it: what it was made as, and where it runs now."""
 
+import os
 from pathlib import Path
 
 import msgspec
 
-from idgen.errors import Corrupt, Unavailable
+from idgen.errors import Conflict, Corrupt, Unavailable
+from ops.config_settings import Platform
 
 FILE = Path("run") / "platform.json"
+MADE_AS = Path("made-as.json")
 
 
 class Whereabouts(msgspec.Struct, frozen=True):
@@ -17,13 +20,47 @@ class Whereabouts(msgspec.Struct, frozen=True):
     pid: int
 
 
+class MadeAs(msgspec.Struct, frozen=True):
+    """What a platform was made as, for good."""
+
+    profile: str
+    cells: tuple[str, ...]
+
+
+def cells_of(platform: Platform) -> tuple[str, ...]:
+    """The cells to start: those of the platform in the folder, else those that are configured.
+
+    Raises Conflict when the folder holds a platform of another profile or with other cells than
+    asked for; one cell is the default, so asking for it is asking for nothing.
+    """
+    path = Path(platform.data) / MADE_AS
+    if not path.is_file():
+        return platform.cell_names
+    try:
+        made = msgspec.json.decode(path.read_bytes(), type=MadeAs)
+    except msgspec.DecodeError as error:
+        raise Corrupt(f"{path} cannot be read: {error}") from error
+    if made.profile != platform.profile:
+        raise Conflict(
+            f"the platform in {platform.data} is of the {made.profile} profile: start it with "
+            f"--profile {made.profile}, or choose another folder with --data"
+        )
+    if platform.cells != Platform().cells and set(platform.cell_names) != set(made.cells):
+        raise Conflict(
+            f"the platform in {platform.data} has the cells {', '.join(made.cells)}: leave --cells "
+            "out, or choose another folder with --data"
+        )
+    return made.cells
+
+
+def made_as(folder: Path, made: MadeAs) -> None:
+    """Write down what a platform was made as."""
+    _write(folder / MADE_AS, msgspec.json.encode(made))
+
+
 def tell(folder: Path, whereabouts: Whereabouts) -> None:
     """Write the file, whole or not at all."""
-    path = folder / FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{whereabouts.pid}")
-    temporary.write_bytes(msgspec.json.encode(whereabouts))
-    temporary.replace(path)
+    _write(folder / FILE, msgspec.json.encode(whereabouts))
 
 
 def forget(folder: Path) -> None:
@@ -43,3 +80,10 @@ def read(folder: Path) -> Whereabouts:
         ) from None
     except msgspec.DecodeError as error:
         raise Corrupt(f"{path} cannot be read: {error}; stop the platform and start it") from error
+
+
+def _write(path: Path, value: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    temporary.write_bytes(value)
+    temporary.replace(path)

@@ -42,8 +42,8 @@ def tell_servers(registry: Registry, kafka: str, cells: Sequence[CellInfo]) -> N
 def create_platform(seams: Seams, cell_names: Sequence[str], progress: Progress) -> list[str]:
     """Make what is not there yet; the names of the platform's cells.
 
-    A platform that exists keeps the cells it has. Raises Conflict when other cells are asked for,
-    or when this process does not fit the platform's agreed values.
+    A platform that exists keeps the cells it has. Raises Conflict when this process does not fit
+    the platform's agreed values.
     """
     registry = seams.registry
     try:

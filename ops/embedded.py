@@ -108,7 +108,9 @@ class Embedded:
         clock: Clock | None = None,
         progress: Progress = silent,
     ) -> None:
-        self._config = config or Config(platform=Platform(data=str(folder), cells=cells))
+        platform = Platform(data=str(folder), cells=cells)
+        self._config = config or Config(platform=platform)
+        self._cell_names = platform.cell_names
         self._progress = progress
         self.seams = EmbeddedSeams(self._config, clock)
         self.snowflake = Snowflake(self.seams.leases, self.seams.clock, holder_name())
@@ -127,7 +129,7 @@ class Embedded:
 
     def start(self) -> Self:
         """Make what is missing, and start it all."""
-        names = create_platform(self.seams, self._config.platform.cell_names, self._progress)
+        names = create_platform(self.seams, self._cell_names, self._progress)
         self.routes.start()
         self.snowflake.start()
         for name in names:

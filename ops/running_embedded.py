@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ops import addresses
-from ops.addresses import Whereabouts
+from ops.addresses import MadeAs, Whereabouts
 from ops.config import Config
 from ops.creation import Progress
 from ops.dashboard_service import dashboard_service
@@ -34,13 +34,14 @@ class RunningEmbedded:
         """Raises FolderInUse when a platform runs in this folder already."""
         self._config = config
         self._folder = Path(config.platform.data)
+        cells = addresses.cells_of(config.platform)
         self._lock = FolderLock(self._folder)
         self._ended = threading.Event()
         self._stopping = threading.Lock()
         self._stopped = False
         self._servers: list[ThriftServer] = []
         self._host: ServiceHost | None = None
-        self._embedded = Embedded(self._folder, config=config, progress=progress)
+        self._embedded = Embedded(self._folder, cells, config=config, progress=progress)
         try:
             self._start(progress)
         except BaseException:
@@ -100,6 +101,7 @@ class RunningEmbedded:
         self._host = ServiceHost("router", parts, self._config)
         self._host.start()
         write_state(self._folder, ())
+        addresses.made_as(self._folder, MadeAs("embedded", tuple(self._embedded.cells)))
         addresses.tell(self._folder, Whereabouts("embedded", "", os.getpid()))
 
     def _sources(self) -> Sequence[Source]:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from ops import addresses
-from ops.addresses import Whereabouts
+from ops.addresses import MadeAs, Whereabouts
 from ops.config import Config, environment_of, jar_cache, java_home
 from ops.creation import Progress, create_platform, tell_servers
 from ops.found import FoundPlatform
@@ -43,6 +43,7 @@ class RunningStack:
         self._progress = progress
         self._ended = threading.Event()
         self._loudly = progress
+        self._cells = addresses.cells_of(config.platform)
         self.supervisor = Supervisor(self._folder, self._report)
         self._ports = PortReservation()
         try:
@@ -78,9 +79,10 @@ class RunningStack:
         try:
             self._progress("creating the platform")
             tell_servers(seams.registry, found.kafka, _cell_infos(found))
-            names = create_platform(seams, self._config.platform.cell_names, self._progress)
+            names = create_platform(seams, self._cells, self._progress)
         finally:
             seams.close()
+        addresses.made_as(self._folder, MadeAs("stack", tuple(names)))
         addresses.tell(self._folder, Whereabouts("stack", zookeeper, os.getpid()))
         self._progress("starting the services")
         for spec in self._services(names, zookeeper):
@@ -93,7 +95,7 @@ class RunningStack:
         programs = find_programs(jar_cache(config), self._progress, java_home=java_home(config))
         planner = Planner(self._folder, programs, _overrides(config), _memory(config))
         try:
-            servers = planner.stack(list(config.platform.cell_names))
+            servers = planner.stack(list(self._cells))
             self.supervisor.start_all(servers.children)
             self._progress(f"starting {len(servers.children)} servers")
             if servers.children:
