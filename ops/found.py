@@ -5,11 +5,10 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from cell.explain import explain
-
 from cell.commands import LetterRetried
 from cell.commands import encode as encode_command
 from cell.dashboard import Dashboard
+from cell.explain import Explanation, explain
 from cell.state import CellState
 from cell.stores import CellStores
 from firehose import dead_letters as letters
@@ -21,7 +20,6 @@ from idgen.errors import Conflict, Corrupt, DashcellError, DeadlineExceeded, Una
 from idgen.ids import spread
 from ops.config import Config
 from ops.dashboard_client import DashboardClient
-from ops.explanation import Explanation
 from ops.platform_port import (
     CellStatus,
     DeadLetter,
