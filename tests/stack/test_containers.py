@@ -67,6 +67,11 @@ def test_every_part_is_known_and_ready(platform):
     }
 
 
+def test_every_image_finds_its_container_healthy(platform):
+    found = {name: platform.health(name) for name in platform.names()}
+    assert {name: said for name, (code, said) in found.items() if code} == {}
+
+
 @pytest.fixture(scope="module")
 def loaded(platform):
     what = proof.Load(data.shipped(), ACTIVITIES, SEED, faults=platform.faults)
