@@ -2,7 +2,7 @@
 
 import itertools
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -328,88 +328,82 @@ def test_many_threads_get_different_increasing_ids(ids: Snowflake) -> None:
     assert ids.status().ids_given == len(together_ids)
 
 
+class Town:
+    """Three generators that share four worker ids, and all that can happen to them."""
+
+    def __init__(self, seed: int) -> None:
+        self.dice = random.Random(seed)
+        self.clocks = [ManualClock(NOW_MS + self.dice.randint(-4_000, 4_000)) for _ in range(3)]
+        self.held: dict[int, list[object]] = {
+            worker: [Lease(worker, 0, "", 0, 0, 0), 0, False] for worker in range(4)
+        }
+        self.stores = [Outages(FewWorkers(self.held, clock)) for clock in self.clocks]
+        self.running = [Snowflake(self.stores[i], self.clocks[i], f"h{i}") for i in range(3)]
+        self.replaced: list[tuple[Snowflake, ManualClock]] = []
+        self.last = [0, 0, 0]
+        self.seen: set[int] = set()
+        self.times_given = 0
+
+    def step(self) -> None:
+        i = self.dice.randrange(3)
+        self.running[i].tend()
+        acts = [self.give, self.wake, self.jump, self.cut, self.advance, self.restart]
+        self.dice.choices(acts, weights=[3, 1, 1, 1, 2, 1])[0](i)
+
+    def give(self, i: int) -> None:
+        found = self.ask(self.running[i], self.dice.choice([1, 2, 5_000]))
+        assert increasing([self.last[i], *found])
+        if found:
+            self.last[i] = found[-1]
+            self.times_given += 1
+
+    def wake(self, _: int) -> None:
+        """One that was replaced and perhaps not stopped: its machine was only suspended."""
+        if self.replaced:
+            asleep, clock = self.dice.choice(self.replaced)
+            clock.wall = max(clock.wall for clock in self.clocks)
+            self.ask(asleep, 3)
+
+    def ask(self, ids: Snowflake, n: int) -> list[int]:
+        try:
+            found = ids.next_ids(n)
+        except Unavailable:
+            return []
+        assert self.seen.isdisjoint(found)
+        self.seen.update(found)
+        return found
+
+    def restart(self, i: int) -> None:
+        if self.dice.random() < 0.5:
+            self.running[i].stop()
+        self.replaced.append((self.running[i], self.clocks[i]))
+        clock = ManualClock(self.clocks[i].wall)
+        clock.steady = self.clocks[i].steady
+        self.clocks[i], self.stores[i] = clock, Outages(FewWorkers(self.held, clock))
+        self.running[i] = Snowflake(self.stores[i], clock, f"h{i}")
+        self.last[i] = 0
+
+    def jump(self, i: int) -> None:
+        self.clocks[i].wall += self.dice.choice([-3_600_000, -200, -5, 5, 200, 3_600_000])
+
+    def cut(self, i: int) -> None:
+        self.stores[i].away = not self.stores[i].away
+
+    def advance(self, _: int) -> None:
+        step = self.dice.choice([1, 1_000, 70_000, LEASE_MS])
+        for clock in self.clocks:
+            clock.advance(step)
+            clock.steady += self.dice.randint(0, step // 100)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_whatever_clocks_and_registry_do_ids_are_unique_and_increase(seed: int) -> None:
-    """Three generators with clocks that jump, a registry that goes away, and restarts.
-
-    The four worker ids change hands all the time, and who was replaced goes on unaware of it.
-    """
-    dice = random.Random(seed)
-    clocks = [ManualClock(NOW_MS + dice.randint(-4_000, 4_000)) for _ in range(3)]
-    held: dict[int, list[object]] = {w: [Lease(w, 0, "", 0, 0, 0), 0, False] for w in range(4)}
-    stores = [Outages(FewWorkers(held, clock)) for clock in clocks]
-    running = [
-        Snowflake(s, c, f"h{i}") for i, (s, c) in enumerate(zip(stores, clocks, strict=True))
-    ]
-    abandoned: list[Snowflake] = []
-    sleepers: list[ManualClock] = []
-    last = [0, 0, 0]
-    seen: set[int] = set()
-    workers: list[int] = []
-
-    def zombie(_: int) -> None:
-        """One that was replaced without being stopped, and was only asleep."""
-        if abandoned:
-            which = dice.randrange(len(abandoned))
-            sleepers[which].wall = max(clock.wall for clock in clocks)
-            try:
-                found = abandoned[which].next_ids(3)
-            except Unavailable:
-                return
-            assert seen.isdisjoint(found), seed
-            seen.update(found)
-
-    def give(i: int) -> None:
-        try:
-            found = running[i].next_ids(dice.choice([1, 2, 5_000]))
-        except Unavailable:
-            return
-        assert increasing([last[i], *found]), seed
-        assert seen.isdisjoint(found), seed
-        seen.update(found)
-        last[i] = found[-1]
-        workers.append(decompose(found[0]).worker)
-
-    def restart(i: int) -> None:
-        if dice.random() < 0.5:
-            running[i].stop()
-        abandoned.append(running[i])
-        # Who was replaced keeps a clock of its own: its machine may be suspended for a while.
-        frozen, clocks[i] = clocks[i], ManualClock(clocks[i].wall)
-        sleepers.append(frozen)
-        clocks[i].steady = frozen.steady
-        stores[i] = Outages(FewWorkers(held, clocks[i]))
-        running[i] = Snowflake(stores[i], clocks[i], f"h{i}")
-        last[i] = 0
-
-    def jump_or_cut(i: int) -> None:
-        if dice.random() < 0.5:
-            clocks[i].wall += dice.choice([-3_600_000, -200, -5, 5, 200, 3_600_000])
-        else:
-            stores[i].away = not stores[i].away
-
-    def advance(_: int) -> None:
-        step = dice.choice([1, 1_000, 70_000, LEASE_MS])
-        for clock in clocks:
-            clock.advance(step)
-            clock.steady += dice.randint(0, step // 100)
-
-    acts: list[Callable[[int], object]] = [
-        give,
-        give,
-        zombie,
-        jump_or_cut,
-        jump_or_cut,
-        advance,
-        advance,
-        restart,
-    ]
-    for _ in range(400):
-        i = dice.randrange(3)
-        running[i].tend()
-        dice.choice(acts)(i)
-    assert len(workers) > 20, seed
-    assert max(epoch.epoch for epoch, _, _ in held.values()) > 1, seed  # type: ignore[attr-defined]
+    """The worker ids change hands all the time, and who was replaced goes on unaware of it."""
+    town = Town(seed)
+    for _ in range(800):
+        town.step()
+    assert town.times_given > 20, "ids were given"
+    assert max(lease.epoch for lease, _, _ in town.held.values()) > 1  # type: ignore[attr-defined]
 
 
 def test_every_state_of_a_lease_has_its_followers() -> None:
