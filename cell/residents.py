@@ -61,11 +61,17 @@ class Homes:
 
 
 class Residents:
-    """The residents of one partition over all offsets."""
+    """The residents of one partition over all offsets.
+
+    Those that have left are kept in `rows`, so that what names their band again is ignored; but
+    they are homed here at no offset any more, also not for a replay: rows of a band that has ended
+    do not exist, and a replay must not write them again after they were collected.
+    """
 
     def __init__(self, rows: Sequence[Resident] = ()) -> None:
         self.rows = tuple(rows)
-        self._edges = sorted({0, *(r.since for r in rows), *(r.until for r in rows if r.until > 0)})
+        self._here = [r for r in rows if r.until < 0]
+        self._edges = sorted({0, *(r.since for r in self._here)})
         self._homes: dict[int, Homes] = {}
 
     def at(self, offset: int) -> Homes:
@@ -73,13 +79,7 @@ class Residents:
         edge = self._edges[bisect.bisect_right(self._edges, offset) - 1]
         homes = self._homes.get(edge)
         if homes is None:
-            homes = Homes(
-                [
-                    (r.start, r.last, r.band)
-                    for r in self.rows
-                    if r.since <= edge and (r.until < 0 or edge < r.until)
-                ]
-            )
+            homes = Homes([(r.start, r.last, r.band) for r in self._here if r.since <= edge])
             self._homes[edge] = homes
         return homes
 
