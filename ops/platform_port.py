@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Protocol
 
 from cell.dashboard import Dashboard
+from cell.explain import Explanation
 from ops.config_settings import Config
-from ops.explanation import Explanation
 
 Progress = Callable[[str], None]
 

@@ -1,15 +1,15 @@
 """`cellctl up --detach`: the same `cellctl up`, in a process that outlives this one.
 
-The child tells that it is ready by the line that it prints; all else that it says goes to
+The child tells that it is ready by a byte on a pipe of its own; all that it says goes to
 `run/up.log` in the platform's folder.
 """
 
+import os
 import selectors
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import IO
 
 from ops.cellctl.outcome import Ended, Exit
 from ops.config_settings import Config
@@ -33,19 +33,23 @@ def start_detached(config: Config, config_file: Path | None, progress: Progress)
     folder = Path(config.platform.data)
     log = log_file(folder)
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as out:
-        begin = out.tell()
-        child = subprocess.Popen(
-            _command_line(config, config_file),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=out,
-            start_new_session=True,
-        )
-    assert child.stdout is not None, "stdout is a pipe"
-    with child.stdout as ready:
-        if _wait_for_line(ready, child, log, progress):
+    ready, told = os.pipe()
+    try:
+        with log.open("ab") as out:
+            begin = out.tell()
+            child = subprocess.Popen(
+                [*_command_line(config, config_file), "--ready-fd", str(told)],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                pass_fds=(told,),
+                start_new_session=True,
+            )
+        os.close(told)
+        if _wait_for_word(ready, child, log, progress):
             return
+    finally:
+        os.close(ready)
     code = child.poll()
     if code is None:
         raise Ended(
@@ -59,15 +63,15 @@ def start_detached(config: Config, config_file: Path | None, progress: Progress)
 def _command_line(config: Config, config_file: Path | None) -> list[str]:
     platform = config.platform
     cells = platform.cells if isinstance(platform.cells, int) else len(platform.cells)
-    line = [sys.executable, "-m", "ops.cellctl.main", "up", "--json"]
+    line = [sys.executable, "-m", "ops.cellctl.main", "up"]
     line += ["--data", platform.data, "--profile", platform.profile]
     if isinstance(platform.cells, int):
         line += ["--cells", str(cells)]
     return line + (["--config", str(config_file)] if config_file else [])
 
 
-def _wait_for_line(
-    ready: IO[bytes], child: "subprocess.Popen[bytes]", log: Path, progress: Progress
+def _wait_for_word(
+    ready: int, child: "subprocess.Popen[bytes]", log: Path, progress: Progress
 ) -> bool:
     """Whether the child told that it is ready; False when it ended or time is up."""
     deadline = time.monotonic() + READY_S_MAX
@@ -75,7 +79,7 @@ def _wait_for_line(
         selector.register(ready, selectors.EVENT_READ)
         while time.monotonic() < deadline:
             if selector.select(_ASK_EVERY_S):
-                if ready.readline():
+                if os.read(ready, 1):
                     return True
                 child.wait()
                 return False

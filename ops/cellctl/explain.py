@@ -2,9 +2,10 @@
 
 import click
 
+from cell.explain import Explanation
 from ops.cellctl.plain import USER
 from ops.cellctl.seat import Seat, at_platform
-from ops.explanation import Explanation, Verdict, judge
+from ops.explanation import Verdict, judge
 
 
 @click.command("explain")

@@ -1,12 +1,13 @@
 """`cellctl`: the commands by name, each imported only when it is called."""
 
+import errno
 import importlib
 from typing import Any
 
 import click
 
 from idgen.errors import DashcellError
-from ops.cellctl.outcome import ended, is_stack_error, stack_ended
+from ops.cellctl.outcome import Ended, Exit, ended, is_stack_error, stack_ended
 
 COMMANDS = {
     "up": "Start a platform: embedded, or on real servers.",
@@ -63,6 +64,11 @@ class LazyCommands(click.Group):
             return super().invoke(ctx)
         except DashcellError as error:
             raise ended(error) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            raise Ended(Exit.FAILED, f"{where}{error.strerror or error}") from error
         except Exception as error:
             if is_stack_error(error):
                 raise stack_ended(error) from error

@@ -1,9 +1,11 @@
 """`cellctl up`: a platform, embedded or on real servers."""
 
+import os
 from pathlib import Path
 
 import click
 
+from ops import logs
 from ops.cellctl.detach import start_detached
 from ops.cellctl.plain import as_json
 from ops.cellctl.seat import configuration, data_option, surroundings
@@ -32,6 +34,7 @@ CELLS_MAX = 26
     help="The configuration (docs/configuration.md). Default: DASHCELL_CONFIG, else "
     "dashcell.toml in the platform's folder.",
 )
+@click.option("--ready-fd", type=int, hidden=True, help="Write a byte there when all is ready.")
 @data_option
 def command(
     data: Path | None,
@@ -40,6 +43,7 @@ def command(
     config_file: Path | None,
     detach: bool,
     json_wanted: bool,
+    ready_fd: int | None,
 ) -> None:
     """Start a platform: embedded, or on real servers.
 
@@ -55,14 +59,18 @@ def command(
     if detach:
         _detached(config, config_file, json_wanted)
     else:
-        _foreground(config, json_wanted)
+        _foreground(config, json_wanted, ready_fd)
 
 
-def _foreground(config: Config, json_wanted: bool) -> None:
+def _foreground(config: Config, json_wanted: bool, ready_fd: int | None) -> None:
+    logs.configure(config.log.level)
     with progress_line() as say:
         running = surroundings().open_doors().start(config, say)
     try:
         _tell(running.platform.status(), json_wanted)
+        if ready_fd is not None:
+            os.write(ready_fd, b".")
+            os.close(ready_fd)
         running.wait()
     except KeyboardInterrupt:
         click.echo("cellctl: stopping", err=True)

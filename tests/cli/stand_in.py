@@ -11,13 +11,13 @@ import click
 from click.testing import CliRunner, Result
 
 from cell.dashboard import Count, Dashboard, Entry, EntryKind, Page, PostView
+from cell.explain import Explanation
 from firehose.event import Draft, Lane, PostRef
 from firehose.receipts import Receipt
 from idgen.errors import NotFound, Unavailable
 from idgen.ids import compose
 from ops.cellctl.main import cli
 from ops.cellctl.seat import Surroundings
-from ops.explanation import Explanation
 from ops.platform_port import (
     CellStatus,
     DeadLetter,

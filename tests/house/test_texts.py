@@ -1,7 +1,9 @@
 """What is written in files: no leftovers, no machine's own paths, links that lead somewhere."""
 
 import re
+import tomllib
 
+from ops.cellctl.main import COMMANDS
 from tests.house.sources import ROOT, documents, named, texts
 
 MARKS = ("TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK")
@@ -89,3 +91,22 @@ def test_make_lists_every_target_that_people_call():
     described = set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
     wanted = {"setup", "demo", "test", "check", "higgs", "sim", "docs", "clean", "help"}
     assert wanted <= described, f"describe with '## ...' behind the target: {wanted - described}"
+
+
+def test_every_dependency_has_its_reason():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"].values()
+    wanted = [*project["dependencies"], *(each for extra in extras for each in extra)]
+    names = {re.match(r"[a-z0-9-]+", each)[0] for each in wanted}
+    reasons = (ROOT / "CONTRIBUTING.md").read_text().partition("## Dependencies")[2]
+    words = set(re.findall(r"[a-z0-9-]+", reasons)) | {"types-cachetools"}
+    assert names <= words, f"say in CONTRIBUTING.md why these are there: {names - words}"
+
+
+def test_example_units_run_what_there_is():
+    units = sorted((ROOT / "docs" / "systemd").glob("*.service"))
+    assert units, "docs/systemd holds the examples"
+    for unit in units:
+        command = re.search(r"^ExecStart=.*cellctl ([a-z-]+)", unit.read_text(), re.MULTILINE)
+        assert command, f"{named(unit)} starts no cellctl"
+        assert command[1] in COMMANDS, f"{named(unit)}: cellctl has no {command[1]}"
