@@ -47,6 +47,8 @@ class IngestSettings:
     `batch_events` per poll; `giant_rows`: an event with more entries is done in chunks of that
     many, `chunk_rows` between two polls; beyond `open_rows_max` rows in open jobs nothing new is
     polled; `edges_max` edges in memory (about 25 bytes each in large sets, 200 in small ones).
+    A worker that died or was stopped loses its partitions after `session_ms`; one whose tables are
+    slow keeps them for `busy_ms`, or it would never get to its commit.
     """
 
     batch_events: int = 5_000
@@ -56,6 +58,7 @@ class IngestSettings:
     edges_max: int = 4_000_000
     poll_ms: int = 200
     session_ms: int = 10_000
+    busy_ms: int = 300_000
 
 
 @dataclass(slots=True)
@@ -110,7 +113,9 @@ class IngestWorker:
     def run(self, stop: threading.Event) -> None:
         """Apply until `stop`. Raises what must not be passed over: an unknown kind of event, a
         retention gap, a log that ends below the applied position."""
-        member = self._checkpoints.join(self.group, self._client, self._settings.session_ms)
+        member = self._checkpoints.join(
+            self.group, self._client, self._settings.session_ms, self._settings.busy_ms
+        )
         try:
             while not stop.is_set():
                 try:

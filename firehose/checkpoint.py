@@ -78,8 +78,14 @@ class Member(Protocol):
 class Checkpoints(Protocol):
     """The consumer groups of one log."""
 
-    def join(self, group: str, client: str, session_ms: int = 10_000) -> Member:
-        """Become a member. Silent for `session_ms`, a member loses its partitions to others."""
+    def join(
+        self, group: str, client: str, session_ms: int = 10_000, busy_ms: int | None = None
+    ) -> Member:
+        """Become a member. Silent for `session_ms`, a member loses its partitions to others.
+
+        Where the adapter can tell a process that is busy from one that died or was stopped, the
+        busy one keeps them for `busy_ms` between two polls (None: `session_ms`).
+        """
         ...
 
     def committed(self, group: str) -> dict[int, int]:

@@ -55,7 +55,9 @@ class KafkaCheckpoints:
         self._timeout_ms = timeout_ms
         self._admin = admin_client(settings, timeout_ms)
 
-    def join(self, group: str, client: str, session_ms: int = 10_000) -> KafkaMember:
+    def join(
+        self, group: str, client: str, session_ms: int = 10_000, busy_ms: int | None = None
+    ) -> KafkaMember:
         """See `Checkpoints.join`. Kafka allows sessions from group.min.session.timeout.ms on."""
         config = {
             **client_config(self._settings),
@@ -69,8 +71,8 @@ class KafkaCheckpoints:
             "session.timeout.ms": session_ms,
             # A heartbeat's answer is how a member hears that the group shares out anew.
             "heartbeat.interval.ms": max(100, min(500, session_ms // 4)),
-            # Heartbeats go on in the background while the caller hangs: silence is not polling.
-            "max.poll.interval.ms": session_ms,
+            # Heartbeats go on in the background while the caller is busy, or hangs.
+            "max.poll.interval.ms": max(session_ms, busy_ms or session_ms),
             "socket.timeout.ms": max(self._timeout_ms, session_ms),
             # What is fetched ahead is bounded: 16 MiB, and 1 MiB a partition and request.
             "queued.max.messages.kbytes": 16_384,

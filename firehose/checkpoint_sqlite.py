@@ -30,7 +30,13 @@ class SqliteCheckpoints:
     def _group(self, name: str) -> SqliteGroup:
         return SqliteGroup(self._log, self._file, self._clock, name)
 
-    def join(self, group: str, client: str, session_ms: int = 10_000) -> SqliteMember:
+    def join(
+        self,
+        group: str,
+        client: str,
+        session_ms: int = 10_000,
+        busy_ms: int | None = None,  # noqa: ARG002 - a file does not tell busy from dead
+    ) -> SqliteMember:
         """Become a member; partitions come with the first polls."""
         if not group or not client:
             raise BadRequest("group", "group and client need a name")

@@ -5,6 +5,7 @@ The same handlers and rules as on real servers; each cell's ingest is a thread h
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -34,6 +35,8 @@ from router.routes import RouteTable
 _log = structlog.get_logger(__name__)
 
 STOP_S = 30.0
+SESSION_MS = 2_000
+"""After a kill -9 the next process waits for so long before it owns the partitions."""
 
 
 def silent(_: str) -> None:
@@ -206,7 +209,7 @@ class Embedded:
                 self.seams.checkpoints(),
                 holder_name(),
                 self.seams.clock,
-                ingest_settings(self._config),
+                replace(ingest_settings(self._config), session_ms=SESSION_MS),
             )
 
         return EmbeddedCell(stores, handler, worker)
