@@ -58,7 +58,7 @@ fast-tests: $(STAMP)
 higgs: setup ## the whole Higgs week on the real servers, with its figures
 	@$(BIN)/python -m ops.bench.higgs --week "$(HIGGS)"
 
-sim: $(STAMP) ## the simulated world from one seed (SEED=7)
+sim: $(STAMP) ## what is simulated, from one seed (SEED=7)
 	@DASHCELL_SIM_SEED=$(SEED) $(BIN)/python -m pytest --quiet tests/sim
 
 docs: $(STAMP) ## write the generated references anew

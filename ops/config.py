@@ -39,9 +39,15 @@ PREFIX: Final = "DASHCELL_"
 
 _SHORT: Final = {"DASHCELL_DATA": "platform.data"}
 _NOT_SETTINGS: Final = frozenset(
-    {"DASHCELL_CONFIG", "DASHCELL_HIGGS_DIR", "DASHCELL_TEST_CONTAINERS"}
+    {
+        "DASHCELL_CONFIG",
+        "DASHCELL_HIGGS_DIR",
+        "DASHCELL_HISTORIES",
+        "DASHCELL_SIM_SEED",
+        "DASHCELL_TEST_CONTAINERS",
+    }
 )
-"""Variables of our prefix that name no setting: the file's place, and two that only tests read."""
+"""Variables of our prefix that name no setting: the file's place, and those that tests read."""
 
 
 class BadConfig(BadRequest):

@@ -41,7 +41,7 @@ def _command(command: click.Command, ctx: click.Context, level: int) -> Iterator
     usage = " ".join(command.collect_usage_pieces(ctx))
     yield f"Usage: `{ctx.command_path} {usage}`"
     yield ""
-    options = [p for p in command.params if isinstance(p, click.Option)]
+    options = [p for p in command.params if isinstance(p, click.Option) and not p.hidden]
     if options:
         yield "| option | meaning |"
         yield "|---|---|"
