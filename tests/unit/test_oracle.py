@@ -505,7 +505,7 @@ def test_walk_beside_a_write_may_or_may_not_show_it() -> None:
         ended = history.tick()
         history.acknowledge(Published(10, ANN), sent)
         pages = (tuple(line if seen else ()),)
-        beside = Walk(BEN, frozenset((POSTS,)), False, began, ended, pages, began)  # noqa: FBT003
+        beside = Walk(BEN, frozenset((POSTS,)), False, began, ended, pages, began)
         history.saw(beside)
         assert invariants.violations(history) == []
 
