@@ -35,7 +35,7 @@ REDIS_PORT = 6379
 READY = "ready"
 """The one word on stdout, once everything in the container answers."""
 
-READY_TIMEOUT_S = 240.0
+READY_TIMEOUT_S = 400.0
 """For each child: an engine starts many containers at once, and a slow start is no failure."""
 
 

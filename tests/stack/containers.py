@@ -33,7 +33,7 @@ from ops.wiring.stack import StackSeams
 from tests.contract.patience import until
 from tests.higgs.platform import Fault
 
-READY_S = 240
+READY_S = 420
 ADMIN_PORT, ROUTER_PORT = 8080, 7000
 PARTITIONS = 16
 CONFIG_FILE = "/etc/dashcell.toml"
@@ -245,7 +245,7 @@ class ContainerPlatform:
 
     def _run(self, name: str, container: DockerContainer) -> None:
         # A dozen containers asked every half minute is load enough to disturb what is tested.
-        container.with_kwargs(**container._kwargs, healthcheck={"test": ["NONE"]})  # noqa: SLF001
+        container.with_kwargs(**container._kwargs, healthcheck={"test": ["NONE"]})
         self._stack.callback(container.stop)
         self._containers[name] = container
         container.start()
