@@ -7,12 +7,12 @@ page whose range holds very many gone or filtered rows.
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from typing import NamedTuple
 
 from cell import cursor
 from cell.cursor import Place
 from cell.dashboard import Entry, EntryKind, PageQuery, PostView
-from cell.lane_scan import LiveEntry, Range, Reader, live_entries
+from cell.lane_scan import LiveEntry, Range, Reader, Seen, live_entries
 from cell.posts import Posts, Stored, with_originals
 from cell.tables import Tables
 from firehose.event import Lane, PostCreated, PostRef
@@ -30,6 +30,14 @@ class Found:
 
     entries: list[LiveEntry]
     stored: dict[PostRef, Stored]
+    last: Place | None
+    end: bool
+
+
+class _Step(NamedTuple):
+    """Entries of a lane or of both, the last place looked at, and whether that was the end."""
+
+    candidates: list[LiveEntry]
     last: Place | None
     end: bool
 
@@ -64,19 +72,34 @@ class Pages:
         last: Place | None = None
         while True:
             wanted = query.limit - len(found) + 1  # one more, to know whether anything is left
-            candidates = list(islice(stream, wanted))
-            for entry in self._shown(candidates, stored, query, era):
+            step = self._next(stream, wanted, until_ms)
+            for entry in self._shown(step.candidates, stored, query, era):
                 if len(found) == query.limit:
                     return Found(found, stored, found[-1].place, end=False)
                 found.append(entry)
-            if candidates:
-                last = candidates[-1].place
-            if len(candidates) < wanted:
+            last = step.last or last
+            if step.end:
                 return Found(found, stored, last, end=True)
             if self._clock.monotonic_ms() >= until_ms:
                 return Found(found, stored, last, end=False)
 
-    def _merged(self, reader: Reader, query: PageQuery, within: Range) -> Iterator[LiveEntry]:
+    def _next(self, stream: Iterator[LiveEntry | Seen], wanted: int, until_ms: int) -> "_Step":
+        """Up to `wanted` entries; fewer, when the stream has ended or `until_ms` has passed."""
+        candidates: list[LiveEntry] = []
+        last: Place | None = None
+        for item in stream:
+            last = item.place
+            if isinstance(item, LiveEntry):
+                candidates.append(item)
+                if len(candidates) == wanted:
+                    return _Step(candidates, last, end=False)
+            elif self._clock.monotonic_ms() >= until_ms:
+                return _Step(candidates, last, end=False)
+        return _Step(candidates, last, end=True)
+
+    def _merged(
+        self, reader: Reader, query: PageQuery, within: Range
+    ) -> Iterator[LiveEntry | Seen]:
         first_chunk = query.limit + 8  # a few gone rows do not cost a second call
         lanes = [
             live_entries(self._tables, reader, lane, within, first_chunk)
@@ -91,7 +114,7 @@ class Pages:
         query: PageQuery,
         era: bytes,
     ) -> list[LiveEntry]:
-        """Those of the kinds asked for whose post is there; a like's only tells of a removal here."""
+        """Those of the kinds asked for whose post is there; of a like's only this tells."""
         kept = [e for e in candidates if not query.kinds or e.kind in query.kinds]
         needed = {
             ref

@@ -68,6 +68,10 @@ class Posts:
             value = future.result()
             if value is not None:
                 found[name] = value
+        # That read may have begun before the post was there, and this asker after it.
+        absent = [name for name in others if name not in found]
+        if absent:
+            found |= {r.key: r.value for r in self._tables.get(keys.POSTS, absent) if r is not None}
         return found
 
     def _read_mine(self, mine: dict[bytes, Future[bytes | None]], era: bytes) -> dict[bytes, bytes]:

@@ -62,7 +62,7 @@ class Progress:
     def _again(self, jobs: Collection[int]) -> int:
         """How far what was applied already is applied again; -1 when that is over."""
         reached = self.checkpoint(jobs)
-        return reached if 0 <= self.state.again and reached < self.state.high else -1
+        return reached if self.state.again >= 0 and reached < self.state.high else -1
 
     def go_back(self, state: PartitionState, offset: int) -> PartitionState:
         """`state`, with all from `offset` on to be applied again. It takes effect once stored:

@@ -39,6 +39,7 @@ class Snapshots:
         self._clock = clock
         self._lock = threading.Lock()
         self._newest: Snapshot | None = None
+        self._ends_lock = threading.Lock()
         self._ends: deque[tuple[int, list[int]]] = deque(maxlen=SAMPLES_MAX)
         self.log = log_fingerprint(firehose.identity)
 
@@ -86,18 +87,16 @@ class Snapshots:
     def sample_end(self) -> None:
         """Note where the log ends now; called about once a second by the dashboard's process."""
         ends = [span.end for span in self._firehose.spans()]
-        self._ends.append((self._clock.monotonic_ms(), ends))
+        with self._ends_lock:
+            self._ends.append((self._clock.monotonic_ms(), ends))
 
     def lag_ms(self) -> int:
         """How old the oldest sampled end of the log is that the cell has not applied; 0: none."""
         snapshot = self.now()
-        while self._ends:
-            at_ms, ends = self._ends[0]
-            if any(end > snapshot.applied[p].low for p, end in enumerate(ends)):
-                return max(0, self._clock.monotonic_ms() - at_ms)
-            try:
+        with self._ends_lock:
+            while self._ends:
+                at_ms, ends = self._ends[0]
+                if any(end > snapshot.applied[p].low for p, end in enumerate(ends)):
+                    return max(0, self._clock.monotonic_ms() - at_ms)
                 self._ends.popleft()
-            except IndexError:
-                break
         return 0
-
