@@ -49,7 +49,7 @@ class Drawn:
     def __init__(self, rnd: Random) -> None:
         self._rnd = rnd
         self._sequence = 0
-        self._users = list(range(1, rnd.choice([3, 5, 8])))
+        self._users = list(range(1, rnd.choice([3, 3, 5, 8])))
         self._authors = self._users[: rnd.choice([1, 2, 4])]
         self.posts: list[PostCreated] = []
         self.past: list[Event] = []
@@ -123,7 +123,7 @@ class Slice:
 
 @dataclass
 class Moving:
-    """A slice on its way to another cell: what a mover does, without any of its care for readers."""
+    """A slice on its way to another cell: what a mover does, without its care for readers."""
 
     source: CellWorld
     target: CellWorld

@@ -278,8 +278,8 @@ class CellWorld:
         worker = IngestWorker(
             self.stores(tables), self.group, name, self.clock, self.bounds.settings()
         )
-        worker._side_by_side.close()  # noqa: SLF001 - one thread, so that a seed is a life
-        worker._side_by_side = InTurn(self.rnd)  # type: ignore[assignment]  # noqa: SLF001
+        worker._side_by_side.close()  # one thread, so that a seed is a life
+        worker._side_by_side = InTurn(self.rnd)  # type: ignore[assignment]
         process = Process(worker, self.group.join("cell", name))
         return process
 
