@@ -15,7 +15,7 @@ from tests.higgs.data import week
 from tests.higgs.proof import Load, Loaded, check_dashboards, check_replay, load, sample
 from tests.stack.stack_world import StackWorld
 
-pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(2400)]
 
 ACTIVITIES = 60_000
 READERS = 1_000
