@@ -88,6 +88,12 @@ class Batch:
         side_by_side.run([partial(tables.put, name, rows) for name, rows in self.state.items()])
 
     @property
+    def row_count(self) -> int:
+        """How many rows `write` writes."""
+        state = sum(len(rows) for rows in self.state.values())
+        return len(self.posts) + self.entries.count + len(self.notices) + state
+
+    @property
     def removes_posts(self) -> bool:
         """Whether any post is gone with this batch."""
         return bool(self.state.get(keys.POSTS))

@@ -68,6 +68,7 @@ class IngestStats:
     batches: int = 0
     events: int = 0
     entries: int = 0
+    rows: int = 0
     dead_letters: int = 0
     recoveries: int = 0
     conflicts: int = 0
@@ -348,6 +349,7 @@ class IngestWorker:
         self._followers.trim()
         self.stats.batches += 1
         self.stats.entries += batch.entries.count
+        self.stats.rows += batch.row_count
         self.stats.open_jobs = len(self._evaluation.jobs)
         self.stats.edges = len(self._followers)
 
