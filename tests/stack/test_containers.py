@@ -6,6 +6,7 @@ that can be looked at without an engine is in tests/unit/test_images.py.
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 
 import docker
 import pytest
@@ -31,8 +32,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContainerPlat
     if os.environ.get("DASHCELL_TEST_CONTAINERS") != "1":
         pytest.skip("CONTAINERS NOT TESTED: set DASHCELL_TEST_CONTAINERS=1 where Docker runs")
     try:
-        docker.from_env().close()
-        docker.from_env().ping()
+        with closing(docker.from_env()) as engine:
+            engine.ping()
     except DockerException as error:
         if os.environ.get("CI"):
             raise
