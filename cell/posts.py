@@ -12,7 +12,7 @@ from cell import keys
 from cell.dashboard import PostView
 from cell.post_cache import PostCache
 from cell.tables import Tables
-from firehose.codec import Gone, decode_stored
+from firehose.codec import Gone, Poison, UnknownKind, decode_stored
 from firehose.event import PostCreated, PostRef
 from idgen.errors import Corrupt
 from idgen.ids import at_ms
@@ -38,12 +38,9 @@ class Posts:
         cached = self._cache.get_many([era + name for name in names])
         values: dict[bytes, bytes] = {}
         decoded: dict[bytes, Stored] = {}
-        for name, value in zip(names, cached, strict=True):
-            if value is not None:
-                try:
-                    decoded[name] = decode_stored(value)
-                except Corrupt:  # a cache is never the truth, nor are its bytes
-                    continue
+        for (ref, name), value in zip(wanted.items(), cached, strict=True):
+            if value is not None and (found := _believed(value, ref)) is not None:
+                decoded[name] = found
         missing = [name for name in names if name not in decoded]
         if missing:
             values = self._read(missing, era)
@@ -91,6 +88,17 @@ class Posts:
             with self._lock:
                 for name in mine:
                     del self._under_way[era + name]
+
+
+def _believed(value: bytes, ref: PostRef) -> Stored | None:
+    """What the cache says of a post; None for what cannot be so, since it is never the truth."""
+    try:
+        stored = decode_stored(value)
+    except (Corrupt, Poison, UnknownKind):
+        return None
+    if isinstance(stored, PostCreated) and PostRef(stored.author, stored.id) != ref:
+        return None
+    return stored
 
 
 def removed_view(ref: PostRef) -> PostView:
