@@ -4,16 +4,21 @@ An event reads as of its own offset: posts created before it and not gone at it.
 keeps its creation version in its value for that.
 """
 
-from collections.abc import Iterable, Iterator
+import bisect
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from cell import keys
+from cell.side_by_side import SideBySide
 from cell.tables import Row, Tables
 from cell.unacknowledged import Unacknowledged
 from firehose.codec import Gone, decode_stored, is_gone
 from idgen.ids import U64
 
 CHUNK = 500
+NEAR = 4
+"""So many authors in one call make it cheaper than a call for each of them."""
 
 
 class AuthorPost(NamedTuple):
@@ -37,24 +42,50 @@ def author_post(row: Row) -> AuthorPost:
     return AuthorPost(post_id, row.version, 0, created.draft.kind)
 
 
-def first_runs(tables: Tables, places: Iterable[int], limit: int) -> dict[int, list[Row]]:
-    """The first `limit` rows of each author, by place; one call serves neighbours without many."""
-    runs: dict[int, list[Row]] = {}
-    wanted = sorted(set(places))
-    i = 0
-    while i < len(wanted):
-        rows = tables.scan(keys.POSTS, keys.place_bytes(wanted[i]), b"", limit)
+class Runs:
+    """The first rows of authors, read ahead of a batch: of each author up to `limit`.
+
+    While wanted authors lie close to each other in the table, one call from the first of them on
+    serves many (all of them where there are few posts or none). Where they lie apart, each has a
+    call of its own, side by side.
+    """
+
+    def __init__(self, tables: Tables, side_by_side: SideBySide, limit: int) -> None:
+        self._tables = tables
+        self._side_by_side = side_by_side
+        self._limit = limit
+
+    def read(self, places: Iterable[int]) -> dict[int, list[Row]]:
+        """The runs of the authors at these places."""
+        runs: dict[int, list[Row]] = {}
+        left = sorted(set(places))
+        while left:
+            known, by_place = self._over_many(left[0])
+            served = bisect.bisect_right(left, known)
+            # One that fills the call by itself is not served by it whole, but as far as asked for.
+            served = max(served, 1)
+            runs.update((place, by_place.get(place, [])) for place in left[:served])
+            left = left[served:]
+            if served < NEAR:
+                self._each(left, runs)
+                return runs
+        return runs
+
+    def _over_many(self, place: int) -> tuple[int, dict[int, list[Row]]]:
+        """A call from `place` on: the last place that is known whole, and the rows by place."""
+        rows = self._tables.scan(keys.POSTS, keys.place_bytes(place), b"", self._limit)
         by_place: dict[int, list[Row]] = {}
         for row in rows:
             by_place.setdefault(keys.parse_pair(row.key)[0], []).append(row)
-        runs[wanted[i]] = by_place.get(wanted[i], [])
-        # What lies before the last author of the run is known whole; all of it, if it was short.
-        known = U64 if len(rows) < limit else keys.parse_pair(rows[-1].key)[0] - 1
-        i += 1
-        while i < len(wanted) and wanted[i] <= known:
-            runs[wanted[i]] = by_place.get(wanted[i], [])
-            i += 1
-    return runs
+        known = U64 if len(rows) < self._limit else keys.parse_pair(rows[-1].key)[0] - 1
+        return known, by_place
+
+    def _each(self, places: Sequence[int], runs: dict[int, list[Row]]) -> None:
+        def read(place: int) -> None:
+            start, stop = keys.place_bytes(place), keys.after_prefix(place)
+            runs[place] = self._tables.scan(keys.POSTS, start, stop, self._limit)
+
+        self._side_by_side.run([partial(read, place) for place in places])
 
 
 def newest(

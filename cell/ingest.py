@@ -31,7 +31,7 @@ from firehose.dead_letters import DeadLetter
 from firehose.event import Event
 from firehose.log import Record, Span
 from idgen.clock import Clock
-from idgen.errors import Conflict, Corrupt, CursorTooOld, Unavailable
+from idgen.errors import Conflict, Corrupt, CursorTooOld, NotFound, Unavailable
 from idgen.ids import U64Array, partition_of
 
 _log = structlog.get_logger(__name__)
@@ -99,10 +99,10 @@ class IngestWorker:
         self._followers = FollowerSets(
             stores.tables, self._owns, self._homes_of, self._settings.edges_max
         )
+        self._side_by_side = SideBySide()
         self._evaluation = self._fresh_evaluation()
         self._commands_at_ms = 0
-        self._side_by_side = SideBySide()
-        self._retries: list[DeadLetter] = []
+        self._retries: dict[tuple[int, int], DeadLetter] = {}
         self.stats = IngestStats()
         self.ready = False
 
@@ -153,6 +153,7 @@ class IngestWorker:
     def _take_over(self, member: Member) -> None:
         """Ownership changed: forget all memory, and read on from the positions."""
         self._forget()
+        self._retries.clear()
         kept = self._owned
         self._owned = {}
         if not member.owned:
@@ -223,11 +224,10 @@ class IngestWorker:
     def _forget(self) -> None:
         self.ready = False
         self._followers.clear()
-        self._retries.clear()
         self._evaluation = self._fresh_evaluation()
 
     def _fresh_evaluation(self) -> Evaluation:
-        reads = Reads(self._stores.tables, self._followers)
+        reads = Reads(self._stores.tables, self._followers, self._side_by_side)
         return Evaluation(reads, self._settings.giant_rows)
 
     def _recover(self, error: Exception, stop: threading.Event) -> None:
@@ -235,6 +235,7 @@ class IngestWorker:
         _log.warning("ingest recovers", cell=self._stores.name, error=str(error))
         self.stats.recoveries += 1
         self._forget()
+        self._retries.clear()
         self._owned = {}  # the next step, after a poll, sees that it has to take over
         stop.wait(PAUSE_MS / 1000)
 
@@ -264,31 +265,46 @@ class IngestWorker:
         for progress in self._owned.values():
             if progress.state.commands > record.offset:
                 continue
-            if isinstance(command, commands.LetterRetried):
-                self._take_letter(command, progress.partition)
             residents = _after(command, progress)
-            new = residents.rows != progress.residents.rows
-            changed |= new
             state = msgspec.structs.replace(
                 progress.state, commands=record.offset + 1, residents=residents.rows
             )
-            if new and isinstance(command, commands.SliceArrived):
-                state = progress.go_back(state, command.since[progress.partition])
+            again = self._again_from(command, progress)
+            if again is not None:
+                state = progress.go_back(state, again)
+            changed |= again is not None or residents.rows != progress.residents.rows
             progress.stored(self._state.change(progress.partition, progress.state, state))
         return changed
 
-    def _take_letter(self, command: commands.LetterRetried, partition: int) -> None:
-        """Have a dead letter of this partition applied with the next batch.
+    def _again_from(self, command: commands.Command, progress: Progress) -> int | None:
+        """From which offset on a command has this partition applied again; None: it has not."""
+        if isinstance(command, commands.SliceArrived):
+            arrives = _after(command, progress).rows != progress.residents.rows
+            return command.since[progress.partition] if arrives else None
+        if isinstance(command, commands.LetterRetried) and command.partition == progress.partition:
+            return self._take_letter(command)
+        return None
+
+    def _take_letter(self, command: commands.LetterRetried) -> int | None:
+        """Have a dead letter applied again, and all behind it: what was applied without it may
+        have come out otherwise (posts not delivered to who had followed, a follow that changed
+        nothing since an unfollow was missing). None: it is not open.
 
         It stays open until its effect is acknowledged; a crash before that leaves it open.
         """
-        if command.partition == partition:
-            letter = self._stores.dead_letters.show(f"{partition}-{command.offset}")
-            if letter.outcome is None:
-                self._retries.append(letter)
+        partition, offset = command.partition, command.offset
+        try:
+            letter = self._stores.dead_letters.show(f"{partition}-{offset}")
+        except NotFound:
+            return None
+        if letter.outcome is not None:
+            return None
+        self._retries[partition, offset] = letter
+        return max(offset, self._stores.firehose.spans()[partition].start)
 
     def _restart(self, member: Member) -> None:
-        """Residents changed: forget follower sets, and read on from where nothing is half done."""
+        """Residents changed, or a partition goes back: forget all memory, and read on from where
+        nothing is half done."""
         for partition, progress in self._owned.items():
             progress.next = progress.checkpoint(self._open_offsets(partition))
             member.seek(partition, progress.next)
@@ -297,14 +313,12 @@ class IngestWorker:
     # A batch.
 
     def _evaluate(self, records: Sequence[Record]) -> list[DeadLetter]:
-        """Evaluate dead letters to retry, then records in the order of their partitions.
+        """Evaluate records in the order of their partitions.
 
-        Returns the letters that could be applied this time.
+        Returns the letters to retry among them that could be applied this time.
         """
-        letters, self._retries = self._retries, []
-        again = [(letter, self._applying(_record_of(letter))) for letter in letters]
-        applying = [a for _, a in again if a is not None]
-        applying += [a for a in map(self._applying, records) if a is not None]
+        records = [*self._beyond_retention(), *records]
+        applying = [a for a in map(self._applying, records) if a is not None]
         self._evaluation.begin(applying)
         for a in applying:
             self._evaluation.apply(a)
@@ -312,7 +326,19 @@ class IngestWorker:
             progress = self._owned[record.partition]
             progress.next = max(progress.next, record.offset + 1)
         self.stats.events += len(records)
-        return [letter for letter, a in again if a is not None]
+        if not self._retries:
+            return []
+        applied = {(a.partition, a.offset) for a in applying}
+        seen = [self._retries.pop((r.partition, r.offset), None) for r in records]
+        return [x for x in seen if x is not None and (x.partition, x.offset) in applied]
+
+    def _beyond_retention(self) -> list[Record]:
+        """Letters to retry that the log itself no longer has, as the records that they were."""
+        if not self._retries:
+            return []
+        spans = self._stores.firehose.spans()
+        letters = self._retries.values()
+        return [_record_of(x) for x in letters if x.offset < spans[x.partition].start]
 
     def _applying(self, record: Record) -> Applying | None:
         """A record as an event to apply; bad content goes to the dead letters."""

@@ -5,14 +5,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from cell import keys
-from cell.author_posts import AuthorPost, first_runs, newest
+from cell.author_posts import AuthorPost, Runs, newest
 from cell.edges import EdgeSet
 from cell.fanout import JobKey
 from cell.followers import FollowerSets
 from cell.residents import Homes
+from cell.side_by_side import SideBySide
 from cell.tables import Row, Tables
 from cell.unacknowledged import Unacknowledged
-from cell.versions import band_of
+from cell.versions import band_of, version_of
 from firehose.event import (
     Event,
     Followed,
@@ -54,7 +55,6 @@ class _Wanted:
     def __init__(self) -> None:
         self.points: dict[str, set[bytes]] = defaultdict(set)
         self.authors: set[int] = set()
-        self.backfills: set[int] = set()
 
     def add(self, a: Applying) -> None:
         """What one event will look at."""
@@ -78,8 +78,6 @@ class _Wanted:
         author = spread(e.author)
         if homes.band(spread(e.follower)):
             self.authors.add(author)
-            if isinstance(e, Followed) and e.backfill:
-                self.backfills.add(author)
         if homes.band(author):
             self.points[keys.FANS].add(keys.pair_key(author, e.follower))
 
@@ -87,9 +85,12 @@ class _Wanted:
 class Reads:
     """Reads of one worker thread. `begin` each batch, when the one before is acknowledged."""
 
-    def __init__(self, tables: Tables, followers: FollowerSets) -> None:
+    def __init__(
+        self, tables: Tables, followers: FollowerSets, side_by_side: SideBySide
+    ) -> None:
         self._tables = tables
         self._followers = followers
+        self._reader = Runs(tables, side_by_side, RUN)
         self._unacknowledged = Unacknowledged()
         self._points: dict[tuple[str, bytes], Row | None] = {}
         self._runs: dict[int, list[Row]] = {}
@@ -108,7 +109,20 @@ class Reads:
             for key, found in zip(names, self._tables.get(table, names), strict=True):
                 self._points[table, key] = found
         self._followers.load(wanted.authors, self._unacknowledged)
-        self._runs = first_runs(self._tables, wanted.backfills, RUN)
+        self._runs = self._reader.read(
+            spread(a.event.author)
+            for a in upcoming
+            if isinstance(a.event, Followed) and self._backfills(a.event, a)
+        )
+
+    def _backfills(self, e: Followed, a: Applying) -> bool:
+        """Whether a follow will bring posts along, as far as is known before its batch."""
+        band = a.homes.band(spread(e.follower))
+        if not band or not e.backfill:
+            return False
+        edge = self.edges(spread(e.author)).get(e.follower)
+        version = version_of(band, a.at)
+        return edge is None or edge.version == version or not (edge.live or edge.version > version)
 
     def wrote(self, table: str, row: Row) -> None:
         """Remember a write that is not acknowledged yet."""

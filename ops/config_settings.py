@@ -230,7 +230,7 @@ class Ingest(Section, frozen=True, kw_only=True):
 
     batch_events: Annotated[
         int, Meta(ge=1, le=100_000, description="Events applied together at most.")
-    ] = 2000
+    ] = 5000
     chunk_rows: Annotated[
         int,
         Meta(
