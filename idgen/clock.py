@@ -1,4 +1,4 @@
-"""Time as a value that is passed in, so that every rule about time can be tested without waiting."""
+"""Time as a value that is passed in, so that rules about time can be tested without waiting."""
 
 import time
 from typing import Protocol

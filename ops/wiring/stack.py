@@ -5,7 +5,6 @@ import ssl
 import msgspec
 from kazoo.client import KazooClient
 from kazoo.handlers.threading import KazooTimeoutError
-from router.registry_zookeeper import ZooKeeperRegistry
 
 from cell.post_cache import PostCache
 from cell.post_cache_redis import RedisPostCache, RedisSettings
@@ -33,6 +32,7 @@ from ops.wiring.seams import (
 )
 from router.cells import CellInfo, read_cell
 from router.registry import Registry
+from router.registry_zookeeper import ZooKeeperRegistry
 
 TABLE_PREFIX = "dashcell_"
 CONNECT_S = 15.0

@@ -25,9 +25,7 @@ CALL_MS = 10_000
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     compiler = shutil.which("thrift")
     if compiler is None:
-        missing = "THRIFT COMPILER MISSING, GENERATED CLIENT NOT TESTED: apt-get install " + (
-            "thrift-compiler"
-        )
+        missing = "THRIFT COMPILER MISSING, CLIENT NOT TESTED: apt-get install thrift-compiler"
         if os.environ.get("CI"):
             pytest.fail(missing)
         pytest.skip(missing)

@@ -22,7 +22,7 @@ def test_a_platform_keeps_its_cells(tmp_path: Path) -> None:
 
 def test_other_cells_are_refused(tmp_path: Path) -> None:
     addresses.made_as(tmp_path, MadeAs("embedded", ("a", "b")))
-    with pytest.raises(Conflict, match="has the cells a, b: leave --cells out"):
+    with pytest.raises(Conflict, match=r"has the cells a, b: leave --cells out"):
         addresses.cells_of(Platform(data=str(tmp_path), cells=3))
 
 
@@ -34,5 +34,5 @@ def test_another_profile_is_refused(tmp_path: Path) -> None:
 
 def test_a_damaged_note_is_told(tmp_path: Path) -> None:
     (tmp_path / addresses.MADE_AS).write_text("{")
-    with pytest.raises(Corrupt, match="made-as.json cannot be read"):
+    with pytest.raises(Corrupt, match=r"made-as\.json cannot be read"):
         addresses.cells_of(Platform(data=str(tmp_path)))
