@@ -83,6 +83,7 @@ class EmbeddedCell:
         """Stop, forget all memory, and start a new worker."""
         self.stop()
         self.worker = self._make_worker()
+        self.failure = None
         self.start()
 
     def trouble(self) -> str:

@@ -107,9 +107,9 @@ class RunningStack:
     def _services(self, cells: list[str], zookeeper: str) -> list[ChildSpec]:
         roles = [("idgen", ""), ("router", "")]
         roles += [(role, cell) for cell in cells for role in ("ingest", "dashboard")]
-        return [self._service(role, cell, zookeeper) for role, cell in roles]
+        return [self.service(role, cell, zookeeper) for role, cell in roles]
 
-    def _service(self, role: str, cell: str, zookeeper: str) -> ChildSpec:
+    def service(self, role: str, cell: str, zookeeper: str) -> ChildSpec:
         """A service on ports that stay its own over its restarts."""
         name = f"{role}-{cell}" if cell else role
         ports = {"admin": self._ports.take()}

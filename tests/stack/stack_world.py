@@ -155,7 +155,7 @@ class StackWorld:
         supervisor.wait_ready([first], READY_S)
 
     def _start_ingest(self, cell: str, name: str) -> None:
-        spec = replace(self._running._service("ingest", cell, self._zookeeper), name=name)
+        spec = replace(self._running.service("ingest", cell, self._zookeeper), name=name)
         self._running.supervisor.start(spec)
         self._running.supervisor.wait_ready([name], READY_S)
 
