@@ -84,9 +84,9 @@ class Evaluation:
 
     def _post_created(self, e: PostCreated, a: Applying) -> None:
         key = keys.post_key(e.author, e.id)
-        if e.brought:
+        if e.brought or a.again:
             row = self._reads.row(keys.POSTS, key, 0)
-            if row is not None and author_post(row).created_at < a.at:
+            if row is not None and _is_settled_post(row, a.at):
                 return
         post = Row(key, a.at, a.value)
         self.batch.posts.append(post)
@@ -173,6 +173,9 @@ class Evaluation:
             if not post.gone_at:
                 self.batch.entries.add(follower, band, (post.id, e.author, a.at), post.kind)
         floor = min((post.created_at for post in taken), default=a.at)
+        if edge is not None and edge.version == version:
+            # A dead letter behind it may have changed what is taken; what was taken stays known.
+            floor = min(floor, edge.floor)
         edges.set(e.follower, Edge(version, live=True, floor=floor))
         for table, row in _edge_rows(e, version, live=True, floor=floor):
             self._state(table, row)
@@ -270,6 +273,16 @@ def _settled(row: Row | None, version: int, *, live: bool) -> bool:
     if row is None or row.version == version:
         return False
     return row.version > version or keys.parse_flagged(row.value).live == live
+
+
+def _is_settled_post(row: Row, at: int) -> bool:
+    """Whether the creation `at` changes nothing: the post was there before, or is removed by now.
+
+    The latter also where the removal was applied without it (a dead letter that is retried): that
+    has taken back nothing.
+    """
+    post = author_post(row)
+    return post.created_at < at or post.gone_at > at
 
 
 def _to_take_back(row: Row | None, at: int) -> tuple[int, tuple[int, ...]]:

@@ -351,9 +351,11 @@ class IngestWorker:
             self.stats.dead_letters += 1
             _log.error("dead letter", partition=record.partition, offset=record.offset, why=str(e))
             return None
-        homes = self._owned[record.partition].residents.at(record.offset)
+        progress = self._owned[record.partition]
+        homes = progress.residents.at(record.offset)
         at = at_of_offset(self._stores.log_base, record.offset)
-        return Applying(record.partition, record.offset, at, homes, event, record.value)
+        again = record.offset < progress.state.high
+        return Applying(record.partition, record.offset, at, homes, event, record.value, again)
 
     def _acknowledge(self, member: Member) -> None:
         """Write the batch; then the applied positions; then the checkpoints."""

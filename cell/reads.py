@@ -33,7 +33,8 @@ RUN = 100
 class Applying(NamedTuple):
     """An event on its way: where it came from, its bytes, and who is homed here for it.
 
-    `at` is the lower part of all versions it writes.
+    `at` is the lower part of all versions it writes. `again`: it, or what is behind it, was applied
+    before (a replay).
     """
 
     partition: int
@@ -42,6 +43,7 @@ class Applying(NamedTuple):
     homes: Homes
     event: Event
     value: bytes
+    again: bool = False
 
     @property
     def key(self) -> JobKey:
@@ -61,7 +63,7 @@ class _Wanted:
         match a.event:
             case PostCreated(id=post_id, author=author, brought=brought):
                 self.authors.add(spread(author))
-                if brought:
+                if brought or a.again:
                     self.points[keys.POSTS].add(keys.post_key(author, post_id))
             case PostRemoved(author=author, post_id=post_id):
                 self.authors.add(spread(author))
@@ -85,9 +87,7 @@ class _Wanted:
 class Reads:
     """Reads of one worker thread. `begin` each batch, when the one before is acknowledged."""
 
-    def __init__(
-        self, tables: Tables, followers: FollowerSets, side_by_side: SideBySide
-    ) -> None:
+    def __init__(self, tables: Tables, followers: FollowerSets, side_by_side: SideBySide) -> None:
         self._tables = tables
         self._followers = followers
         self._reader = Runs(tables, side_by_side, RUN)

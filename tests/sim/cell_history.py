@@ -3,15 +3,16 @@ rewound and doubled while they apply it. Each life is one seed."""
 
 from dataclasses import dataclass
 from random import Random
+from unittest.mock import patch
 
 from cell import keys
-from cell.commands import Command, SliceArrived, SliceLeft
+from cell.commands import Command, LetterRetried, SliceArrived, SliceLeft
 from cell.keys import parse_entry, parse_flagged, parse_notice, parse_pair
 from cell.residents import Homes
 from cell.state import homes_now
 from cell.tables import Row
 from cell.versions import at_of, band_of, version_of
-from firehose.codec import encode, is_gone
+from firehose.codec import Poison, decode, encode, is_gone
 from firehose.event import (
     Draft,
     Event,
@@ -166,13 +167,17 @@ class Life:
         self.bounds = Bounds.drawn(rnd)
         self.log = MemoryLog(rnd.choice([1, 1, 2, 3]))
         self.drawn = Drawn(rnd)
-        self.events: list[Event] = []
+        self.events: list[tuple[int, int, Event]] = []
+        self.void: set[tuple[int, int]] = set()
         self.told: list[str] = []
         self.moving: Moving | None = None
         self.copied: list[tuple[CellWorld, list[tuple[str, Row]]]] = []
         self.commands: list[tuple[CellWorld, Command]] = []
         self.epoch = 10
         names = ["a"] if rnd.random() < 0.5 else ["a", "b"]
+        self.poison_share = rnd.choice([0, 0, 0.15]) if len(names) == 1 else 0
+        self.poison: set[bytes] = set()
+        self.upgraded = False
         base = rnd.choice([0, 0, 1000])
         self.cells = [
             CellWorld(n, self.log, Random(rnd.random()), self.bounds, base) for n in names
@@ -213,12 +218,47 @@ class Life:
     def append(self) -> None:
         event = self.drawn.event()
         partition = partition_of(event.key_user, self.log.partitions)
-        ((_, offset, _),) = self.log.append([(partition, encode(event))])
-        self.events.append(event)
-        self.told.append(f"{partition}/{offset} {event}")
+        value = encode(event)
+        ((_, offset, _),) = self.log.append([(partition, value)])
+        self.events.append((partition, offset, event))
+        # What takes back, and is retried, does not take back what was delivered in between.
+        takes_back = isinstance(event, Unfollowed | PostRemoved)
+        new = all(event != e for _, _, e in self.events[:-1])
+        if self.rnd.random() < self.poison_share and new and not takes_back:
+            self.poison.add(value)
+        bad = "bad " if value in self.poison else ""
+        self.told.append(f"{partition}/{offset} {bad}{event}")
+
+    def _decode(self, value: bytes) -> Event:
+        """As a version of the program that cannot apply some events."""
+        if value in self.poison:
+            raise Poison("not understood by this version")
+        return decode(value)
+
+    def _upgrade(self) -> None:
+        """All is understood from now on; what had become dead letters is retried.
+
+        A letter on whose edge, like or post something newer was done by then comes too late.
+        """
+        for cell in self.cells:
+            self._calm(cell)
+        self.told.append("-- upgrade")
+        self.poison.clear()
+        self.upgraded = True
+        self.poison_share = 0
+        for cell in self.cells:
+            # A batch from before would write what came out without the letters.
+            cell.stalled.clear()
+            self._rewind(cell)
+            for letter in cell.dead.list():
+                event = decode(letter.value)
+                row = _register_of(cell, event)
+                if row is not None and at_of(row.version) > cell.log_base + letter.offset + 1:
+                    self.void.add((letter.partition, letter.offset))
+                self._tell(cell, LetterRetried(letter.partition, letter.offset))
 
     def live(self, steps: int) -> None:
-        with self.bounds.set():
+        with self.bounds.set(), patch("cell.ingest.decode", self._decode):
             for cell in self.cells:
                 cell.assign(self.running[cell.name])
             for _ in range(steps):
@@ -228,15 +268,20 @@ class Life:
                     cell, piece = self.late.pop()
                     self._arrive(cell, piece)
                 self._disturb(self.rnd.choice(self.cells))
+                if self.poison and self.rnd.random() < 0.05:
+                    self._upgrade()
                 if len(self.cells) > 1 and self.rnd.random() < 0.3:
                     self._move()
             while self.moving is not None:
                 self._move()
             for cell, piece in self.late:
                 self._arrive(cell, piece)
+            if self.poison:
+                self._upgrade()
             for cell in self.cells:
                 self._calm(cell)
             for cell in self.cells:
+                self._retry_again(cell)
                 self.check(cell)
                 self._replay(cell)
 
@@ -356,6 +401,13 @@ class Life:
             cell.wake(woken)
         cell.settle(self.running[cell.name])
 
+    def _retry_again(self, cell: CellWorld) -> None:
+        """What was being retried when a worker died stays open, and does no harm done again."""
+        for letter in cell.dead.list():
+            self._tell(cell, LetterRetried(letter.partition, letter.offset))
+        cell.settle(self.running[cell.name])
+        assert cell.dead.list() == []
+
     def _replay(self, cell: CellWorld) -> None:
         before = cell.store.dump()
         self.told.append("-- replay")
@@ -376,9 +428,36 @@ class Life:
 
     def check(self, cell: CellWorld) -> None:
         """The cell holds what the oracle says."""
-        expected = held(self.events, lambda user: self.homed(cell, user))
+        events = [event for p, offset, event in self.events if (p, offset) not in self.void]
+        expected = held(events, lambda user: self.homed(cell, user))
         found = found_in(cell)
+        if self.upgraded:
+            # Follows had taken older posts in place of those that were dead letters then.
+            for reader, post, author in found.inbox.keys() - expected.inbox.keys():
+                if (reader, author) in expected.edges and expected.posts[author, post]:
+                    del found.inbox[reader, post, author]
         assert found == expected, difference(found, expected)
+
+
+def _register_of(cell: CellWorld, event: Event) -> Row | None:
+    """The row that says whether an event of an older version does anything."""
+    match event:
+        case (
+            Followed(follower=follower, author=author)
+            | Unfollowed(follower=follower, author=author)
+        ):
+            table, key = keys.FOLLOWING, keys.pair_key(spread(follower), author)
+        case Liked(author=author) | Unliked(author=author):
+            table, key = keys.LIKES, keys.like_key(author, event.post_id, event.actor)
+        case PostRemoved(author=author, post_id=post_id):
+            table, key = keys.POSTS, keys.post_key(author, post_id)
+        case PostCreated(author=author, id=post_id):
+            row = cell.tables.get(keys.POSTS, [keys.post_key(author, post_id)])[0]
+            return row if row is not None and is_gone(row.value) else None
+        case _:
+            return None
+    row = cell.tables.get(table, [key])[0]
+    return None if row is None or is_gone(row.value) else row
 
 
 def difference(found: Held, expected: Held) -> str:
