@@ -6,7 +6,7 @@ keeps its creation version in its value for that.
 
 import bisect
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from cell import keys
@@ -17,6 +17,7 @@ from firehose.codec import Gone, decode_stored, is_gone
 from idgen.ids import U64
 
 CHUNK = 500
+KINDS_MAX = 20_000
 NEAR = 4
 """So many authors in one call make it cheaper than a call for each of them."""
 
@@ -37,9 +38,15 @@ def author_post(row: Row) -> AuthorPost:
         gone = decode_stored(row.value)
         assert isinstance(gone, Gone)
         return AuthorPost(post_id, gone.created_version, row.version, 0)
-    created = decode_stored(row.value)
+    return AuthorPost(post_id, row.version, 0, _kind_of(row.value))
+
+
+@lru_cache(KINDS_MAX)
+def _kind_of(value: bytes) -> int:
+    """The kind of a live post; remembered, since all who follow an author take the same posts."""
+    created = decode_stored(value)
     assert not isinstance(created, Gone)
-    return AuthorPost(post_id, row.version, 0, created.draft.kind)
+    return created.draft.kind
 
 
 class Runs:

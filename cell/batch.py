@@ -56,12 +56,17 @@ class Entries:
         return FixedRows(*(np.concatenate(c) for c in zip(single, *self._arrays, strict=True)))
 
 
-def fanout_rows(receivers: Receivers, event: tuple[int, int, int], value: int) -> FixedRows:
-    """The entries of one post (id, author, at) for many readers."""
+ALL = slice(None)
+
+
+def fanout_rows(
+    receivers: Receivers, event: tuple[int, int, int], value: int, part: slice = ALL
+) -> FixedRows:
+    """The entries of one post (id, author, at) for many readers, or a part of them."""
     post_id, author, at = event
-    versions: Versions = (receivers.bands << np.uint64(AT_BITS)) | np.uint64(at)
+    versions: Versions = (receivers.bands[part] << np.uint64(AT_BITS)) | np.uint64(at)
     values: Bytes2D = np.full((len(versions), 1), value, dtype=np.uint8)
-    return FixedRows(keys.entry_keys(receivers.places, post_id, author), versions, values)
+    return FixedRows(keys.entry_keys(receivers.places[part], post_id, author), versions, values)
 
 
 class Batch:

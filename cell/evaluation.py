@@ -6,6 +6,7 @@ event reads as of its own offset; a worker reads through its own unacknowledged 
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -32,7 +33,7 @@ from firehose.event import (
     Unfollowed,
     Unliked,
 )
-from idgen.ids import spread
+from idgen.ids import U64Array, spread
 
 
 class Evaluation:
@@ -124,7 +125,8 @@ class Evaluation:
         else:
             receivers = edges.receivers(a.at)
             if len(receivers.places) > self._giant_rows:
-                self._hold(Job(a.key, fanout_rows(receivers, event, value), state))
+                rows = partial(fanout_rows, receivers, event, value)
+                self._hold(Job(a.key, len(receivers.places), rows, state))
                 return
             entries.add_rows(fanout_rows(receivers, event, value))
         for table, row in state:
@@ -207,8 +209,9 @@ class Evaluation:
         edges.set(e.follower, Edge(version, live=False, floor=edge.floor))
         state = _edge_rows(e, version, live=False, floor=edge.floor)
         if len(ids) > self._giant_rows:
-            rows = _gone_rows(ids, follower, e.author, version)
-            self._hold(Job(a.key, rows, state, (e.follower, e.author)))
+            numbers = np.array(ids, dtype=np.uint64)
+            rows = partial(_gone_rows, numbers, follower, e.author, version)
+            self._hold(Job(a.key, len(ids), rows, state, (e.follower, e.author)))
             return
         for post_id in ids:
             self.batch.entries.add(follower, band, (post_id, e.author, a.at), 0)
@@ -220,7 +223,7 @@ class Evaluation:
         be there while it is not done."""
         for job in list(self.jobs.values()):
             if job.edge == (follower, author):
-                self.batch.entries.add_rows(job.take(len(job.rows.versions)))
+                self.batch.entries.add_rows(job.take(job.left))
                 self._finish(job)
 
     # Likes and marks.
@@ -305,11 +308,12 @@ def _edge_rows(
     ]
 
 
-def _gone_rows(ids: list[int], follower: int, author: int, version: int) -> FixedRows:
-    """Gone values of many posts of one author in one reader's inbox."""
+def _gone_rows(ids: U64Array, follower: int, author: int, version: int, part: slice) -> FixedRows:
+    """Gone values of a part of the posts of one author in one reader's inbox."""
+    ids = ids[part]
     numbers = np.empty((len(ids), 3), dtype=">u8")
     numbers[:, 0] = follower
-    numbers[:, 1] = ~np.array(ids, dtype=np.uint64)
+    numbers[:, 1] = ~ids
     numbers[:, 2] = author
     return FixedRows(
         numbers.view(np.uint8).reshape(len(ids), keys.ENTRY_KEY_BYTES),

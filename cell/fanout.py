@@ -4,6 +4,7 @@ The readers of a giant post are fixed, as of its offset, when it starts. Its sta
 back until the last chunk, and its offset stays open in the applied position.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from cell.tables import FixedRows, Row
@@ -19,35 +20,38 @@ class JobKey(NamedTuple):
 class Job:
     """The rest of an event: entries still to write, then its state rows.
 
-    `edge` (follower, author) is set for a long unfollow.
+    `rows` makes some of its `count` entries when they are to be written: until then a giant post
+    holds no more than its readers, which posts of one author share. `edge` (follower, author) is
+    set for a long unfollow.
     """
 
     def __init__(
         self,
         key: JobKey,
-        rows: FixedRows,
+        count: int,
+        rows: Callable[[slice], FixedRows],
         state: list[tuple[str, Row]],
         edge: tuple[int, int] | None = None,
     ) -> None:
         self.key = key
-        self.rows = rows
+        self.count = count
         self.state = state
         self.edge = edge
+        self._rows = rows
         self._next = 0
 
     @property
     def finished(self) -> bool:
         """Whether all entries were taken."""
-        return self._next >= len(self.rows.versions)
+        return self._next >= self.count
 
     @property
     def left(self) -> int:
         """How many entries are still to be taken."""
-        return len(self.rows.versions) - self._next
+        return self.count - self._next
 
     def take(self, count: int) -> FixedRows:
         """The next `count` entries."""
-        part = slice(self._next, self._next + count)
-        self._next += count
-        keys, versions, values = self.rows
-        return FixedRows(keys[part], versions[part], values[part])
+        part = slice(self._next, min(self._next + count, self.count))
+        self._next = part.stop
+        return self._rows(part)

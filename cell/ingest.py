@@ -44,14 +44,16 @@ PAUSE_MS = 500
 class IngestSettings:
     """Bounds of one worker.
 
-    `batch_events` per poll; `giant_rows`: an event with more entries is done in chunks of that
-    many, `chunk_rows` between two polls; beyond `open_rows_max` rows in open jobs nothing new is
-    polled; `edges_max` edges in memory (about 25 bytes each in large sets, 200 in small ones).
+    `batch_events` per poll, written in parts of about `batch_rows` entries; `giant_rows`: an event
+    with more entries is done in chunks of that many, `chunk_rows` between two polls; beyond
+    `open_rows_max` rows in open jobs nothing new is polled; `edges_max` edges in memory (about 25
+    bytes each in large sets, 200 in small ones).
     A worker that died or was stopped loses its partitions after `session_ms`; one whose tables are
     slow keeps them for `busy_ms`, or it would never get to its commit.
     """
 
     batch_events: int = 5_000
+    batch_rows: int = 300_000
     giant_rows: int = 10_000
     chunk_rows: int = 20_000
     open_rows_max: int = 4_000_000
@@ -140,12 +142,16 @@ class IngestWorker:
                 self._take_over(member)
                 return
             records = polled.records
-        records = self._of_same_homes(member, records)
-        retried = self._evaluate(records)
-        self._evaluation.work(self._settings.chunk_rows)
-        self._acknowledge(member)
-        for letter in retried:
-            self._stores.dead_letters.settle(letter.id, "retried")
+        records = [*self._beyond_retention(), *self._of_same_homes(member, records)]
+        todo = [(record, self._applying(record)) for record in records]
+        while True:
+            done = self._evaluate(todo)
+            self._evaluation.work(self._settings.chunk_rows)
+            self._acknowledge(member)
+            self._settle_letters(todo[:done])
+            todo = todo[done:]
+            if not todo:
+                break
         self.ready = True
 
     # Ownership.
@@ -312,25 +318,32 @@ class IngestWorker:
 
     # A batch.
 
-    def _evaluate(self, records: Sequence[Record]) -> list[DeadLetter]:
-        """Evaluate records in the order of their partitions.
+    def _evaluate(self, todo: Sequence[tuple[Record, Applying | None]]) -> int:
+        """Evaluate records in the order of their partitions, until they make `batch_rows` entries.
 
-        Returns the letters to retry among them that could be applied this time.
+        Returns how many were evaluated.
         """
-        records = [*self._beyond_retention(), *records]
-        applying = [a for a in map(self._applying, records) if a is not None]
-        self._evaluation.begin(applying)
-        for a in applying:
-            self._evaluation.apply(a)
-        for record in records:
+        self._evaluation.begin([a for _, a in todo if a is not None])
+        done = 0
+        for record, applying in todo:
+            if self._evaluation.batch.entries.count >= self._settings.batch_rows:
+                break
+            if applying is not None:
+                self._evaluation.apply(applying)
             progress = self._owned[record.partition]
             progress.next = max(progress.next, record.offset + 1)
-        self.stats.events += len(records)
+            done += 1
+        self.stats.events += done
+        return done
+
+    def _settle_letters(self, done: Sequence[tuple[Record, Applying | None]]) -> None:
+        """Letters to retry whose records were applied this time, and acknowledged, are settled."""
         if not self._retries:
-            return []
-        applied = {(a.partition, a.offset) for a in applying}
-        seen = [self._retries.pop((r.partition, r.offset), None) for r in records]
-        return [x for x in seen if x is not None and (x.partition, x.offset) in applied]
+            return
+        for record, applying in done:
+            letter = self._retries.pop((record.partition, record.offset), None)
+            if letter is not None and applying is not None:
+                self._stores.dead_letters.settle(letter.id, "retried")
 
     def _beyond_retention(self) -> list[Record]:
         """Letters to retry that the log itself no longer has, as the records that they were."""

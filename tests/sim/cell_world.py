@@ -171,6 +171,7 @@ class Bounds:
     chunk_rows: int = 20_000
     open_rows_max: int = 4_000_000
     batch_events: int = 5_000
+    batch_rows: int = 300_000
     edges_max: int = 4_000_000
 
     @classmethod
@@ -185,6 +186,7 @@ class Bounds:
             chunk_rows=rnd.choice([1, 2, 3, 20_000]),
             open_rows_max=rnd.choice([0, 3, 1000]),
             batch_events=rnd.choice([1, 2, 4, 7]),
+            batch_rows=rnd.choice([1, 3, 1000]),
             edges_max=rnd.choice([0, 2, 5, 1000]),
         )
 
@@ -204,6 +206,7 @@ class Bounds:
     def settings(self) -> IngestSettings:
         return IngestSettings(
             batch_events=self.batch_events,
+            batch_rows=self.batch_rows,
             giant_rows=self.giant_rows,
             chunk_rows=self.chunk_rows,
             open_rows_max=self.open_rows_max,
