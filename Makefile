@@ -53,7 +53,8 @@ layers: $(STAMP)
 	@$(BIN)/lint-imports --no-logo > .venv/layers.log 2>&1 || { cat .venv/layers.log; exit 1; }
 
 fast-tests: $(STAMP)
-	@$(BIN)/python -m pytest --quiet -m "not slow and not stack and not containers" $(FAST)
+	@$(BIN)/python -m pytest --quiet --numprocesses 4 --dist loadfile \
+	  -m "not slow and not stack and not containers" $(FAST)
 
 higgs: setup ## the whole Higgs week on the real servers, with its figures
 	@$(BIN)/python -m ops.bench.higgs --week "$(HIGGS)"

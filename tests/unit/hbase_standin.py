@@ -5,6 +5,7 @@
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import happybase  # noqa: F401 - it makes Hbase_thrift
@@ -180,7 +181,8 @@ class Listener:
         """Close every connection, as a gateway does with idle ones."""
         with self._lock:
             for sock in self._sockets:
-                sock.shutdown(socket.SHUT_RDWR)
+                with suppress(OSError):  # its client may have closed it at this moment
+                    sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Refuse connections from now on, and end those that are open."""

@@ -75,6 +75,7 @@ def test_connections_closed_while_idle_are_not_felt(
     assert len(store.calls) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", VERBS)
 def test_an_answer_cut_at_any_byte_is_asked_for_again(
     tables: HBaseTables, stand_in: StandIn, verb: str
@@ -307,6 +308,7 @@ def test_a_lie_is_unavailable_and_costs_little_memory(stand_in: StandIn, lie: by
     tables.close()
 
 
+@pytest.mark.slow
 def test_a_hostile_thrift_1_gateway_costs_little_memory(stand_in: StandIn) -> None:
     tables = HBaseTables([stand_in.gateway], timeout_ms=400, patience_ms=300)
     for lie in (

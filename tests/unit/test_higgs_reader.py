@@ -128,6 +128,7 @@ def test_shipped_sample_is_small_cited_and_busy() -> None:
     assert [a.at_s for a in lines] == sorted(a.at_s for a in lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", [data.shipped(), data.week()], ids=["sample", "week"])
 def test_product_and_tests_read_a_recording_alike(source: data.Week) -> None:
     assert list(higgs.edges(source.networks)) == source.edges()

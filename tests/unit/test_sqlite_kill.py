@@ -17,6 +17,8 @@ from router.registry_sqlite import SqliteRegistry
 from tests.contract.patience import together, until
 from tests.unit.sqlite_writer import CLOCK, PARTITIONS, value_of
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = {"log", "row", "checkpoint", "node", "lease"}
 

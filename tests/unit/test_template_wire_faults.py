@@ -243,6 +243,7 @@ def test_an_idle_connection_is_closed_after_long_and_is_no_fault():
         assert until(lambda: not server.connections)
 
 
+@pytest.mark.slow
 def test_two_thousand_connections_beyond_the_bound_are_refused_and_memory_is_bounded():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < 6000:
