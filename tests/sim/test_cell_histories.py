@@ -14,7 +14,7 @@ from cell.author_posts import newest
 from cell.batch import Batch
 from tests.sim.cell_history import Life
 
-HISTORIES = int(os.environ.get("DASHCELL_HISTORIES", "500"))
+HISTORIES = int(os.environ.get("DASHCELL_HISTORIES", "1000"))
 SPOILT_HISTORIES = 1_000
 
 
@@ -52,10 +52,6 @@ SPOILT: dict[str, tuple[str, Callable[..., object]]] = {
         ),
     ),
     "what is newer is not looked at": ("cell.evaluation._settled", lambda *_, **__: False),
-    "the checkpoint passes open jobs": (
-        "cell.progress.Progress.checkpoint",
-        lambda self, jobs: self.next,
-    ),
     "a position passes open jobs": (
         "cell.progress.Progress.applied",
         lambda self, jobs: type(self.state.applied)(max(self.state.high, self.next)),
