@@ -37,8 +37,8 @@ jars: $(STAMP)
 demo: $(STAMP) ## the embedded platform with real data; a dashboard that grows (DEMO_SECONDS=60)
 	@$(BIN)/python -m ops.demo --seconds $(DEMO_SECONDS)
 
-test: setup lint types layers ## everything, in bounded form
-	@$(BIN)/python -m pytest -m "not containers" --durations=15
+test: setup lint types layers fast-tests ## everything, in bounded form
+	@$(BIN)/python -m pytest -m "(slow or stack) and not containers" --durations=15
 
 check: $(STAMP) ## lint, types, layers and the fast tests, in under a minute
 	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target lint types layers fast-tests

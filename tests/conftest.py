@@ -19,7 +19,19 @@ from ops.stack.supervisor import Supervisor
 from ops.stack.watched import Happening
 
 CELL = "a"
+LONG = ("sim", "stack")
 MISSING = (JarsUnavailable, JavaMissing, JavaUnsuitable, MavenMissing, RedisMissing)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever asks for a real server is marked so, and whole worlds are slow: `make test` runs
+    what is neither side by side, and then the rest alone."""
+    for item in items:
+        if "servers" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.stack)
+        if item.path.parent.name in LONG:
+            item.add_marker(pytest.mark.slow)
 
 
 class Servers:
