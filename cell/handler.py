@@ -27,7 +27,7 @@ from cell.dashboard import (
 from cell.lane_scan import Range, Reader
 from cell.marks import marks_of
 from cell.page import Pages
-from cell.posts import Posts, views
+from cell.posts import Posts, bounded_views
 from cell.snapshot import Snapshot, Snapshots
 from cell.state import CellState
 from cell.stores import CellStores
@@ -108,8 +108,7 @@ class CellHandler(Writes):
         check_batch("refs", refs, BATCH_MAX)
         for i, ref in enumerate(refs):
             check_ref(f"refs[{i}]", ref)
-        shown = views(self._posts, refs, self.snapshots.now().era)
-        return [shown[ref] for ref in refs]
+        return bounded_views(self._posts, refs, self.snapshots.now().era)
 
     def count_newer(self, ctx: Context, reader: int, lane: Lane, cursor: bytes, cap: int) -> Count:
         """How many entries of the lane are newer than a cursor."""

@@ -14,8 +14,14 @@ from cell.post_cache import PostCache
 from cell.tables import Tables
 from firehose.codec import Gone, Poison, UnknownKind, decode_stored
 from firehose.event import PostCreated, PostRef
-from idgen.errors import Corrupt
+from idgen.errors import BadRequest, Corrupt
 from idgen.ids import at_ms
+
+TEXT_BYTES_MAX = 16 * 1024 * 1024
+"""Most text in one answer to `posts`: a page of 100 reblogs with full bodies has 13 MB, and a
+thousand of them would be 130 MB of answer to a request of 30 KB."""
+READ_AT_ONCE = 100
+"""Posts read before their texts are counted, so that memory is bounded as the answer is."""
 
 Stored = PostCreated | Gone
 
@@ -118,6 +124,32 @@ def views(posts: Posts, refs: Sequence[PostRef], era: bytes) -> dict[PostRef, Po
     """Posts as readers see them, reblogs with their originals, one level deep."""
     stored = posts.get(refs, era)
     return with_originals(posts, stored, refs, era)
+
+
+def bounded_views(posts: Posts, refs: Sequence[PostRef], era: bytes) -> list[PostView]:
+    """`views` in the order of `refs`, one asked for twice being there twice.
+
+    Raises BadRequest(refs) when they have more than TEXT_BYTES_MAX of text together.
+    """
+    shown: dict[PostRef, PostView] = {}
+    text_bytes = 0
+    for begin in range(0, len(refs), READ_AT_ONCE):
+        some = refs[begin : begin + READ_AT_ONCE]
+        shown |= views(posts, [ref for ref in some if ref not in shown], era)
+        text_bytes += sum(_text_bytes(shown[ref]) for ref in some)
+        if text_bytes > TEXT_BYTES_MAX:
+            raise BadRequest(
+                "refs",
+                f"the first {begin + len(some)} have {text_bytes} bytes of text; allowed in one "
+                f"answer are {TEXT_BYTES_MAX}: ask for fewer at once",
+            )
+    return [shown[ref] for ref in refs]
+
+
+def _text_bytes(shown: PostView) -> int:
+    """UTF-8 bytes of a view's body and of its original's; the rest of a post is small beside."""
+    own = len(shown.draft.body.encode()) if shown.draft is not None else 0
+    return own + (_text_bytes(shown.original) if shown.original is not None else 0)
 
 
 def with_originals(

@@ -133,6 +133,7 @@ struct AuthorPostsRequest {
   1: i64 author, 2: optional binary before, 3: optional binary after, 4: i32 limit = 20,
   15: optional Context context
 }
+/** refs: at most 1000, and at most 16 MiB of text in the answer. */
 struct PostsRequest { 1: list<PostRef> refs, 15: optional Context context }
 /** cap: 1 to 1000, where counting stops. */
 struct CountNewerRequest {

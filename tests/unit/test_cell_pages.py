@@ -8,11 +8,13 @@ import pytest
 from cell import cursor, keys
 from cell.cursor import Place
 from cell.dashboard import Context, EntryKind, Home, PageQuery
+from cell.posts import TEXT_BYTES_MAX
 from cell.residents import Resident
 from cell.tables import Row
 from firehose.codec import encode
 from firehose.event import Draft, Lane, NoticeKind, PostCreated, PostKind, PostRef
 from firehose.position import log_fingerprint, receipt_position
+from firehose.validation import BODY_BYTES_MAX
 from idgen.errors import BadRequest, Behind, Moved, Unavailable
 from idgen.ids import U64
 from tests.contract.patience import together, until
@@ -429,6 +431,15 @@ def test_posts_come_in_the_order_asked_for(world: PageWorld) -> None:
         (refs[0], False),
         (refs[2], False),
     ]
+
+
+def test_posts_of_more_text_than_an_answer_may_have_are_refused(world: PageWorld) -> None:
+    original = world.post(5, 1, body="x" * BODY_BYTES_MAX)
+    reblog = world.post(6, 2, body="é" * (BODY_BYTES_MAX // 2), reblog_of=original)
+    fitting = TEXT_BYTES_MAX // BODY_BYTES_MAX // 2
+    assert len(world.handler.posts(CTX, [reblog] * fitting)) == fitting
+    with pytest.raises(BadRequest, match=r"refs: .*ask for fewer at once"):
+        world.handler.posts(CTX, [reblog] * (fitting + 1))
 
 
 def test_lag_is_the_age_of_what_is_not_applied(world: PageWorld) -> None:
