@@ -24,7 +24,7 @@ from ops.template.service import ThriftService
 from ops.template.tls import server_context
 from ops.wiring.embedded import EmbeddedSeams
 from ops.wiring.seams import holder_name
-from router.cells import ServiceInfo, register
+from router.cells import ServiceInfo, deregister_all, register
 
 
 class RunningEmbedded:
@@ -80,8 +80,12 @@ class RunningEmbedded:
         self._lock.release()
 
     def _start(self, progress: Progress) -> None:
+        # From here on `cellctl down` finds this process, also while it starts.
+        write_state(self._folder, ())
         progress("starting the cells")
         self._embedded.start()
+        # The folder is ours alone: what is registered was left by a process that was killed.
+        deregister_all(self._embedded.seams.registry)
         listen = self._config.listen
         for name, cell in self._embedded.cells.items():
             server = self._serve(dashboard_service(cell.handler), listen.dashboard)
@@ -100,7 +104,6 @@ class RunningEmbedded:
         )
         self._host = ServiceHost("router", parts, self._config)
         self._host.start()
-        write_state(self._folder, ())
         addresses.made_as(self._folder, MadeAs("embedded", tuple(self._embedded.cells)))
         addresses.tell(self._folder, Whereabouts("embedded", "", os.getpid()))
 

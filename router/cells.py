@@ -5,6 +5,7 @@ written by each process for itself.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
@@ -109,6 +110,16 @@ def register(registry: Registry, info: ServiceInfo) -> Callable[[], None]:
             return  # gone with its session already
 
     return deregister
+
+
+def deregister_all(registry: Registry) -> None:
+    """Forget all services: for who knows that none of them runs, so that nobody is sent to one
+    until its session would have ended."""
+    for role in read_roles(registry):
+        for name in registry.list(f"{SERVICES}/{role}"):
+            path = f"{SERVICES}/{role}/{name}"
+            with suppress(NotFound):  # its session has ended since it was listed
+                registry.delete(path, registry.get(path).version)
 
 
 def read_services(registry: Registry, role: str) -> list[ServiceInfo]:

@@ -15,6 +15,7 @@ from router.cells import (
     ServiceTable,
     add_cell,
     change_cell,
+    deregister_all,
     read_cell,
     read_cells,
     read_roles,
@@ -122,6 +123,16 @@ def test_services_are_found_while_they_run(registry: FallibleRegistry, tmp_path:
     deregister()
     until("one to go", lambda: services.addresses("a") == ("h:3",), PATIENCE_S)
     services.close()
+
+
+def test_all_services_can_be_forgotten_at_once(registry: FallibleRegistry) -> None:
+    deregister = register(registry, ServiceInfo("dashboard", "d1", "h:1", cell="a"))
+    register(registry, ServiceInfo("router", "r1", "h:2"))
+    deregister_all(registry)
+    deregister_all(registry)
+    assert read_services(registry, "dashboard") == []
+    assert read_services(registry, "router") == []
+    deregister()
 
 
 def test_a_service_goes_with_its_session(registry: FallibleRegistry, tmp_path: Path) -> None:
