@@ -7,6 +7,8 @@ from ops.cellctl.plain import USER
 from ops.cellctl.seat import Seat, at_platform
 from ops.explanation import Verdict, judge
 
+ID_MAX = (1 << 63) - 1
+
 
 @click.command("explain")
 @click.argument("reader", type=USER)
@@ -33,8 +35,12 @@ def command(seat: Seat, reader: int, post: str) -> None:
 
 def _address(text: str) -> tuple[int | None, int]:
     author, slash, post = text.rpartition("/")
-    if not post.isdecimal() or (slash and not author.isdecimal()):
-        raise click.BadParameter(f"{text!r} is neither POST nor AUTHOR/POST", param_hint="POST")
+    numbers = [author, post] if slash else [post]
+    if not all(each.isdecimal() and 0 < int(each) <= ID_MAX for each in numbers):
+        raise click.BadParameter(
+            f"{text!r} is neither POST nor AUTHOR/POST; `cellctl page` has them, in numbers",
+            param_hint="POST",
+        )
     return (int(author) if slash else None), int(post)
 
 
