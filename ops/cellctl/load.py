@@ -68,6 +68,12 @@ def command(
                 loader.posts(activities(activity, limit))
         except InDoubt as error:
             raise Ended(Exit.PRECONDITION, str(error)) from error
+        except KeyboardInterrupt:
+            raise Ended(
+                Exit.PARTIAL,
+                f"stopped after {loader.counts.follows} follows and {loader.counts.posts} posts: "
+                "the same command goes on where it was",
+            ) from None
     counts = loader.counts
     seconds = round(time.monotonic() - began, 3)
     document = {
