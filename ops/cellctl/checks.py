@@ -11,7 +11,7 @@ from typing import Literal
 
 from idgen.errors import DashcellError
 from ops.config import BadConfig, jar_cache, java_home, load_config
-from ops.config_settings import Config
+from ops.config_settings import Config, Platform
 from ops.platform_port import Doors
 from ops.stack.disk import require_free_space
 from ops.stack.errors import StackError
@@ -46,6 +46,8 @@ def checks(data: Path | None, file: Path | None, doors: Doors) -> Iterator[Check
         yield Check("configuration", "ok", f"the {config.platform.profile} profile")
     except BadConfig as error:
         yield Check("configuration", "fault", str(error), "correct what it names")
+        if data:
+            config = Config(platform=Platform(data=str(data)))
     missing: State = "fault" if config.platform.profile == "stack" else "note"
     yield _java(config, missing)
     yield from _jars_and_maven(config, missing)
