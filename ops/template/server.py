@@ -87,8 +87,10 @@ class ThriftServer:
         try:
             listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
         except OSError as error:
+            why = str(error.strerror or error).partition(" (")[0]
             raise Unavailable(
-                f"cannot listen on {host}:{port}: {error.strerror or error}"
+                f"cannot listen on {host}:{port}: {why}; stop who has it, or configure another "
+                "under [listen] (`cellctl doctor` finds which)"
             ) from None
         self._listener = listener
         self._address = (host, listener.getsockname()[1])
