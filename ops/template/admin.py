@@ -74,8 +74,10 @@ class AdminServer:
         try:
             self._socket = socket.create_server((host, port), family=family)
         except OSError as error:
+            why = str(error.strerror or error).partition(" (")[0]
             raise Unavailable(
-                f"cannot listen on {host}:{port}: {error.strerror or error}"
+                f"cannot listen on {host}:{port}: {why}; stop who has it, or configure another "
+                "under [listen] (`cellctl doctor` finds which)"
             ) from None
         self._address = (host, self._socket.getsockname()[1])
         self._thread.start()
