@@ -75,7 +75,10 @@ def read_cell(registry: Registry, name: str) -> Versioned:
     """One cell. Raises NotFound."""
     check_cell_name("cell", name)
     path = f"{CELLS}/{name}"
-    node = registry.get(path)
+    try:
+        node = registry.get(path)
+    except NotFound:
+        raise NotFound(f"no cell {name!r}: `cellctl status` has those that there are") from None
     return Versioned(_decoded(path, node.value, CellInfo), node.version)
 
 
