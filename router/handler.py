@@ -7,7 +7,7 @@ same author is read from the same cell, and of the other cells when that one doe
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
@@ -42,6 +42,7 @@ from router.routes import RouteTable
 from router.slices import Slice
 
 IN_FLIGHT_PER_CELL = 64
+WAITING_SHARE = 2
 AVOID_MS = 1_000
 """So long a cell that did not answer is asked last, where another can answer."""
 _MOVING_RETRY_MS = 200
@@ -75,7 +76,8 @@ class Router(Writes):
 
     At most `in_flight_per_cell` calls wait for a cell at any time, and one more is Throttled at
     once: so a slow cell is felt by its own readers only, as long as the server that hosts this has
-    more threads than that.
+    more threads than that. Pages that name `at_least` wait for the cell to apply a write, and may
+    have half of that: so a cell that lags goes on serving everybody else.
     """
 
     def __init__(
@@ -96,11 +98,17 @@ class Router(Writes):
         self._clock = clock
         self._build = build
         self._gates = _Gates(in_flight_per_cell)
+        self._waiting = _Gates(max(1, in_flight_per_cell // WAITING_SHARE))
         self._avoided: dict[str, int] = {}
 
     def page(self, ctx: Context, query: PageQuery) -> Page:
         """A page, from the reader's home."""
-        return self._at_home(ctx, query.reader, lambda cell, left: cell.page(left, query))
+        return self._at_home(
+            ctx,
+            query.reader,
+            lambda cell, left: cell.page(left, query),
+            waits=bool(query.at_least),
+        )
 
     def author_posts(
         self, ctx: Context, author: int, before: bytes, after: bytes, limit: int
@@ -166,17 +174,19 @@ class Router(Writes):
         """How many calls wait for each cell now, for the metrics."""
         return self._gates.in_flight()
 
-    def _at_home(self, ctx: Context, reader: int, ask: _Ask[_Answer]) -> _Answer:
+    def _at_home(
+        self, ctx: Context, reader: int, ask: _Ask[_Answer], *, waits: bool = False
+    ) -> _Answer:
         """The answer of the reader's home; where the route turns out old, of the cell named."""
         check_user("reader", reader)
         deadline = _Deadline(ctx, self._clock)
         home = self._routes.home(reader)
         try:
-            return self._ask(home.cell, deadline.left(), ask)
+            return self._ask(home.cell, deadline.left(), ask, waits=waits)
         except Moved as moved:
             cell = self._corrected(reader, home, moved)
         try:
-            return self._ask(cell, deadline.left(), ask)
+            return self._ask(cell, deadline.left(), ask, waits=waits)
         except Moved as moved:
             raise Unavailable(
                 f"the reader is being rehomed: {home.cell!r} names {cell!r}, which names "
@@ -219,12 +229,13 @@ class Router(Writes):
             key=lambda cell: (self._avoided.get(cell, 0) > now_ms, cell != first, cell),
         )
 
-    def _ask(self, cell: str, ctx: Context, ask: _Ask[_Answer]) -> _Answer:
+    def _ask(self, cell: str, ctx: Context, ask: _Ask[_Answer], *, waits: bool = False) -> _Answer:
         try:
             client = self._cells.dashboards(cell)
         except NotFound as error:
             raise Unavailable(f"cell {cell!r} is not known (yet): {error}") from error
-        with self._gates.passed(cell):
+        waiting = self._waiting.passed(cell) if waits else nullcontext()
+        with waiting, self._gates.passed(cell):
             return ask(client, ctx)
 
 

@@ -318,6 +318,34 @@ def test_a_slow_cell_is_felt_by_its_own_readers_only(world: World) -> None:
     assert world.router.page(CTX, PageQuery(IN_B)) == "from b"
 
 
+def test_pages_that_wait_for_a_write_leave_room_for_those_that_do_not(world: World) -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    def lagging(ctx: Context) -> Any:
+        entered.set()
+        assert leave.wait(PATIENCE_S)
+        return "with the write"
+
+    world.b.answer = lagging
+    waiting = PageQuery(IN_B, at_least=(b"token",))
+
+    def wait() -> None:
+        assert world.router.page(CTX, waiting) == "with the write"
+
+    def judge() -> None:
+        assert entered.wait(PATIENCE_S)
+        try:
+            with pytest.raises(Throttled):
+                world.router.page(CTX, waiting)
+            world.b.answer = lambda ctx: "at once"
+            assert world.router.page(CTX, PageQuery(IN_B)) == "at once"
+        finally:
+            leave.set()
+
+    together([wait, judge], PATIENCE_S)
+    assert world.router.page(CTX, waiting) == "at once"
+
+
 def test_a_failed_call_gives_its_place_back(world: World) -> None:
     world.b.answer = fails(Unavailable("down"))
     for _ in range(5):
