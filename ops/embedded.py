@@ -4,6 +4,7 @@ The same handlers and rules as on real servers; each cell's ingest is a thread h
 """
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +36,7 @@ from router.routes import RouteTable
 _log = structlog.get_logger(__name__)
 
 STOP_S = 30.0
+LOOK_S = 0.01
 SESSION_MS = 2_000
 """After a kill -9 the next process waits for so long before it owns the partitions."""
 
@@ -85,6 +87,13 @@ class EmbeddedCell:
         self.worker = self._make_worker()
         self.failure = None
         self.start()
+
+    def wait_begun(self, timeout_s: float) -> None:
+        """Return when ingest has begun to apply or has failed, at the latest after `timeout_s`."""
+        pause = threading.Event()
+        deadline = time.monotonic() + timeout_s
+        while not (self.worker.ready or self.failure) and time.monotonic() < deadline:
+            pause.wait(LOOK_S)
 
     def trouble(self) -> str:
         """Why the cell is not ready; empty when it is."""

@@ -26,6 +26,9 @@ from ops.wiring.embedded import EmbeddedSeams
 from ops.wiring.seams import holder_name
 from router.cells import ServiceInfo, deregister_all, register
 
+BEGIN_S = 10.0
+"""Longer nobody waits for a cell: its readiness tells what keeps it."""
+
 
 class RunningEmbedded:
     """`ops.platform_port.Running`: a router, an endpoint per cell, and ids, each on a port."""
@@ -104,6 +107,9 @@ class RunningEmbedded:
         )
         self._host = ServiceHost("router", parts, self._config)
         self._host.start()
+        progress("waiting for the cells")
+        for cell in self._embedded.cells.values():
+            cell.wait_begun(BEGIN_S)
         addresses.made_as(self._folder, MadeAs("embedded", tuple(self._embedded.cells)))
         addresses.tell(self._folder, Whereabouts("embedded", "", os.getpid()))
 
