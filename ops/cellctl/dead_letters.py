@@ -100,6 +100,14 @@ def discard(seat: Seat, cell: str, letters: tuple[str, ...], execute: bool) -> N
 
 
 def _plan(seat: Seat, what: str, cell: str, letters: Sequence[str]) -> None:
+    known = {letter.id for letter in seat.platform.dead_letters(cell).list(LIMIT_MAX)}
+    missing = [letter for letter in letters if letter not in known]
+    if missing:
+        raise Ended(
+            Exit.NOT_FOUND,
+            f"no open dead letter {', '.join(missing)} in cell {cell}: "
+            f"`cellctl dead-letters list {cell}` has those that there are",
+        )
     document = {"plan": what, "cell": cell, "letters": list(letters), "executed": False}
     text = f"would {what} in cell {cell}: {', '.join(letters)}; do it with --execute"
     seat.answer(document, lambda: click.echo(text))

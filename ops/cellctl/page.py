@@ -65,7 +65,7 @@ def command(
     query = PageQuery(
         reader,
         lanes=lanes_of(lane),
-        kinds=frozenset(EntryKind[kind.upper()] for kind in kinds),
+        kinds=_kinds_of(kinds, lane),
         hydrate=not ids_only,
         **bounds,
     )
@@ -79,3 +79,13 @@ def command(
         )
 
     seat.repeat(every_s, look)
+
+
+def _kinds_of(words: tuple[str, ...], lane: str) -> frozenset[EntryKind]:
+    """The kinds of the words. Raises a usage error for one that the lane never has."""
+    kinds = frozenset(EntryKind[word.upper()] for word in words)
+    for kind in sorted(kinds):
+        if kind.lane not in lanes_of(lane):
+            own = kind.lane.name.lower()
+            raise click.UsageError(f"{kind.name.lower()} is of the lane {own}: add --lane {own}")
+    return kinds

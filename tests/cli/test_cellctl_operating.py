@@ -235,6 +235,12 @@ def test_settling_some_of_the_letters_is_partial(bench):
     assert bench.run("dead-letters", "retry", "a", "9-9", "--execute").exit_code == 3
 
 
+def test_a_plan_for_a_letter_that_is_not_there_is_refused(bench):
+    result = bench.run("dead-letters", "retry", "a", "9-9")
+    assert result.exit_code == 3
+    assert "dead-letters list a" in result.stderr
+
+
 def test_the_list_of_commands_says_what_their_own_help_says():
     for name, line in COMMANDS.items():
         command = cli.get_command(None, name)

@@ -138,6 +138,8 @@ def test_an_empty_page_says_so(bench):
         ("page", "5", "--before", "not base64!"),
         ("page", "5", "--lane", "sideways"),
         ("page", "5", "--kinds", "poem"),
+        ("page", "5", "--kinds", "like"),
+        ("page", "5", "--lane", "notices", "--kinds", "text"),
         ("page", "5", "--deadline", "0"),
         ("unread", "5", "--cap", "1001"),
         ("unread", "5", "--lane", "both"),
@@ -151,6 +153,10 @@ def test_wrong_words_are_usage_errors_that_ask_nothing(bench, words):
     assert result.exit_code == 2, result.output
     assert result.stdout == ""
     assert bench.api.asked == []
+
+
+def test_a_kind_of_the_other_lane_is_told_its_lane(bench):
+    assert "add --lane notices" in bench.run("page", "5", "--kinds", "like").stderr
 
 
 @pytest.mark.parametrize(
