@@ -26,7 +26,7 @@ from cell.dashboard import (
 )
 from cell.lane_scan import Range, Reader
 from cell.marks import marks_of
-from cell.page import Pages
+from cell.page import Pages, fitting
 from cell.posts import Posts, bounded_views
 from cell.snapshot import Snapshot, Snapshots
 from cell.state import CellState
@@ -136,9 +136,10 @@ class CellHandler(Writes):
             floor=floor_of(home.band),
             skip=keys.GONE,
         )
-        authors = [keys.parse_pair(r.key)[1] for r in rows if band_of(r.version) == home.band]
+        shown = rows[:limit]
+        authors = [keys.parse_pair(r.key)[1] for r in shown if band_of(r.version) == home.band]
         more = len(rows) > limit
-        return Follows(tuple(authors[:limit]), authors[limit - 1] if more else 0)
+        return Follows(tuple(authors), keys.parse_pair(shown[-1].key)[1] if more else 0)
 
     def is_following(self, ctx: Context, reader: int, authors: Sequence[int]) -> tuple[int, ...]:
         """Those of `authors` whom the reader follows."""
@@ -209,11 +210,13 @@ class CellHandler(Writes):
     def _page(
         self, entries: tuple[Entry, ...], going_on: bytes, end: bool, snapshot: Snapshot, band: int
     ) -> Page:
+        shown = fitting(entries)
+        cut = len(shown) < len(entries)
         return Page(
-            entries=entries,
-            next_cursor=going_on,
+            entries=shown,
+            next_cursor=shown[-1].cursor if cut else going_on,
             previous_cursor=entries[0].cursor if entries else b"",
-            end=end,
+            end=end and not cut,
             token=reached_position(self.snapshots.log, snapshot.applied).token(),
             cell=self._stores.name,
             epoch=band,

@@ -13,11 +13,14 @@ from cell import cursor
 from cell.cursor import Place
 from cell.dashboard import Entry, EntryKind, PageQuery, PostView
 from cell.lane_scan import LiveEntry, Range, Reader, Seen, live_entries
-from cell.posts import Posts, Stored, with_originals
+from cell.posts import Posts, Stored, text_bytes_of, with_originals
 from cell.tables import Tables
 from firehose.event import Lane, PostCreated, PostRef
 from idgen.clock import Clock
 from idgen.ids import at_ms
+
+PAGE_TEXT_BYTES_MAX = 4 * 1024 * 1024
+"""Most text of one page: a hundred reblogs with full bodies would have 13 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +153,16 @@ class Pages:
             )
             for e in found.entries
         )
+
+
+def fitting(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    """The entries up to PAGE_TEXT_BYTES_MAX of text, at least one: the page then goes on behind."""
+    text_bytes = 0
+    for count, entry in enumerate(entries):
+        text_bytes += text_bytes_of(entry.post) if entry.post is not None else 0
+        if count and text_bytes > PAGE_TEXT_BYTES_MAX:
+            return entries[:count]
+    return entries
 
 
 def _target(entry: LiveEntry) -> PostRef | None:

@@ -136,7 +136,7 @@ def bounded_views(posts: Posts, refs: Sequence[PostRef], era: bytes) -> list[Pos
     for begin in range(0, len(refs), READ_AT_ONCE):
         some = refs[begin : begin + READ_AT_ONCE]
         shown |= views(posts, [ref for ref in some if ref not in shown], era)
-        text_bytes += sum(_text_bytes(shown[ref]) for ref in some)
+        text_bytes += sum(text_bytes_of(shown[ref]) for ref in some)
         if text_bytes > TEXT_BYTES_MAX:
             raise BadRequest(
                 "refs",
@@ -146,10 +146,10 @@ def bounded_views(posts: Posts, refs: Sequence[PostRef], era: bytes) -> list[Pos
     return [shown[ref] for ref in refs]
 
 
-def _text_bytes(shown: PostView) -> int:
+def text_bytes_of(shown: PostView) -> int:
     """UTF-8 bytes of a view's body and of its original's; the rest of a post is small beside."""
     own = len(shown.draft.body.encode()) if shown.draft is not None else 0
-    return own + (_text_bytes(shown.original) if shown.original is not None else 0)
+    return own + (text_bytes_of(shown.original) if shown.original is not None else 0)
 
 
 def with_originals(

@@ -8,6 +8,7 @@ import pytest
 from cell import cursor, keys
 from cell.cursor import Place
 from cell.dashboard import Context, EntryKind, Home, PageQuery
+from cell.page import PAGE_TEXT_BYTES_MAX
 from cell.posts import TEXT_BYTES_MAX
 from cell.residents import Resident
 from cell.tables import Row
@@ -450,3 +451,24 @@ def test_lag_is_the_age_of_what_is_not_applied(world: PageWorld) -> None:
     assert world.page().lag_ms == 5_000
     world.set_state(high=1)
     assert world.page().lag_ms == 0
+
+
+@pytest.mark.parametrize("oldest_first", [False, True])
+def test_a_page_of_much_text_is_short_and_goes_on(world: PageWorld, oldest_first: bool) -> None:
+    count = 2 * PAGE_TEXT_BYTES_MAX // BODY_BYTES_MAX
+    for n in range(1, count + 1):
+        world.entry(5, n)
+        world.post(5, n, body="x" * BODY_BYTES_MAX)
+    seen: list[int] = []
+    at = b""
+    for _ in range(4):
+        bound = {"after" if oldest_first else "before": at}
+        page = world.page(limit=100, oldest_first=oldest_first, **bound)
+        seen += [e.id for e in page.entries]
+        assert len(page.entries) <= PAGE_TEXT_BYTES_MAX // BODY_BYTES_MAX
+        if page.end:
+            break
+        at = page.next_cursor
+    every = [event_id(n) for n in range(1, count + 1)]
+    assert seen == (every if oldest_first else every[::-1])
+    assert not page.next_cursor
