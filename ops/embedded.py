@@ -24,13 +24,13 @@ from ops.cell_clients import LocalCells
 from ops.config import Config
 from ops.config_settings import Platform
 from ops.creation import Progress, create_platform
-from ops.homes import Homes
 from ops.release import VERSION
 from ops.settings_of import ingest_settings
 from ops.table_hash import table_hash
 from ops.wiring.embedded import EmbeddedSeams
 from ops.wiring.seams import holder_name
 from router.handler import Router
+from router.homes import Homes
 from router.routes import RouteTable
 
 _log = structlog.get_logger(__name__)

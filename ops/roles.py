@@ -15,7 +15,6 @@ from idgen.snowflake import Snowflake
 from ops.cell_clients import WireCells
 from ops.config import Config
 from ops.dashboard_service import dashboard_service
-from ops.homes import Homes
 from ops.idgen_service import IdGenClients, idgen_service
 from ops.metrics import (
     DEAD_LETTERS,
@@ -35,6 +34,7 @@ from ops.wiring.seams import Seams, holder_name
 from router.cells import ServiceInfo, ServiceTable, register
 from router.cluster import check, values_of
 from router.handler import Router
+from router.homes import Homes
 from router.routes import RouteTable
 
 ROLES_OF_A_CELL = ("dashboard", "ingest")

@@ -22,7 +22,6 @@ from cell.dashboard import (
     Page,
     PageQuery,
     PostView,
-    SliceHome,
     Topology,
 )
 from firehose.event import Lane, PostRef
@@ -38,6 +37,7 @@ from idgen.errors import (
     Throttled,
     Unavailable,
 )
+from router.homes import Endpoints, Homes
 from router.routes import RouteTable
 from router.slices import Slice
 
@@ -52,7 +52,7 @@ _Answer = TypeVar("_Answer")
 _Ask = Callable[[Dashboard, Context], _Answer]
 
 
-class CellClients(Protocol):
+class CellClients(Endpoints, Protocol):
     """How the router reaches the cells; joined in `ops`."""
 
     def dashboards(self, cell: str) -> Dashboard:
@@ -62,10 +62,6 @@ class CellClients(Protocol):
         DeadlineExceeded when the context's deadline passed. Raises NotFound or Unavailable when no
         endpoint of the cell is known.
         """
-        ...
-
-    def addresses(self, cell: str) -> tuple[str, ...]:
-        """Where the cell's dashboard endpoints answer, for clients that call them directly."""
         ...
 
 
@@ -95,6 +91,7 @@ class Router(Writes):
         super().__init__(firehose, ids, clock, backfill_default)
         self._routes = routes
         self._cells = cells
+        self._homes = Homes(routes, cells)
         self._clock = clock
         self._build = build
         self._gates = _Gates(in_flight_per_cell)
@@ -155,16 +152,11 @@ class Router(Writes):
     def route(self, ctx: Context, reader: int) -> Home:
         """Where a reader is homed, as last known here."""
         check_user("reader", reader)
-        home = self._routes.home(reader)
-        return Home(home.cell, home.epoch, self._cells.addresses(home.cell))
+        return self._homes.of(reader)
 
     def topology(self, ctx: Context) -> Topology:
         """All slices and the cells that are home to somebody, as last known here."""
-        slices = self._routes.slices()
-        return Topology(
-            tuple(SliceHome(s.start, s.cell, s.epoch) for s in slices),
-            {cell: self._cells.addresses(cell) for cell in slices.cells()},
-        )
+        return self._homes.topology()
 
     def version(self, ctx: Context) -> Build:
         """What this is."""
