@@ -228,6 +228,15 @@ class Limits(Section, frozen=True, kw_only=True):
 class Ingest(Section, frozen=True, kw_only=True):
     """How a cell takes in the firehose."""
 
+    workers: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=64,
+            description="Ingest workers per cell that `cellctl up` starts under the stack profile; "
+            "they share the partitions.",
+        ),
+    ] = 1
     batch_events: Annotated[
         int, Meta(ge=1, le=100_000, description="Events applied together at most.")
     ] = 5000

@@ -85,12 +85,12 @@ class _Joint:
     def close(self) -> None:
         self._closing.close()
 
-    def listening(self, endpoints: Endpoints) -> None:
-        """Make the service known, for as long as it runs."""
+    def listening(self, endpoints: Endpoints) -> Callable[[], None]:
+        """Make the service known; returns how to take that back."""
         info = ServiceInfo(
             self.role, self.id, endpoints.thrift, endpoints.admin, self.cell, os.getpid(), VERSION
         )
-        self.at_end(register(self.seams.registry, info))
+        return register(self.seams.registry, info)
 
     def services(self, role: str) -> ServiceTable:
         table = ServiceTable(self.seams.registry, role, self.seams.clock)

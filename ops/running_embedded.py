@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ops import addresses
@@ -18,6 +18,7 @@ from ops.platform_port import Platform
 from ops.release import VERSION
 from ops.roles import dashboard_sources, ingest_source
 from ops.stack.state import FolderLock, clear_state, write_state
+from ops.template.collector import collect_seldom
 from ops.template.host import Endpoints, ServiceHost, ServiceParts, server_limits
 from ops.template.server import ThriftServer
 from ops.template.service import ThriftService
@@ -35,6 +36,7 @@ class RunningEmbedded:
 
     def __init__(self, config: Config, progress: Progress) -> None:
         """Raises FolderInUse when a platform runs in this folder already."""
+        collect_seldom()
         self._config = config
         self._folder = Path(config.platform.data)
         cells = addresses.cells_of(config.platform)
@@ -131,6 +133,6 @@ class RunningEmbedded:
         self._servers.append(server)
         return server
 
-    def _register(self, role: str, at: Endpoints, cell: str = "") -> None:
+    def _register(self, role: str, at: Endpoints, cell: str = "") -> Callable[[], None]:
         info = ServiceInfo(role, holder_name(), at.thrift, at.admin, cell, os.getpid(), VERSION)
-        register(self._embedded.seams.registry, info)
+        return register(self._embedded.seams.registry, info)

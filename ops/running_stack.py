@@ -105,13 +105,17 @@ class RunningStack:
         return servers.addresses
 
     def _services(self, cells: list[str], zookeeper: str) -> list[ChildSpec]:
-        roles = [("idgen", ""), ("router", "")]
-        roles += [(role, cell) for cell in cells for role in ("ingest", "dashboard")]
-        return [self.service(role, cell, zookeeper) for role, cell in roles]
+        workers = range(1, self._config.ingest.workers + 1)
+        roles = [("idgen", "", 1), ("router", "", 1)]
+        for cell in cells:
+            roles += [("ingest", cell, number) for number in workers]
+            roles.append(("dashboard", cell, 1))
+        return [self.service(role, cell, zookeeper, number) for role, cell, number in roles]
 
-    def service(self, role: str, cell: str, zookeeper: str) -> ChildSpec:
-        """A service on ports that stay its own over its restarts."""
+    def service(self, role: str, cell: str, zookeeper: str, number: int = 1) -> ChildSpec:
+        """A service on ports that stay its own over its restarts; `number`: which of its kind."""
         name = f"{role}-{cell}" if cell else role
+        name += f".{number}" if number > 1 else ""  # no cell's name has a dot
         ports = {"admin": self._ports.take()}
         environment = environment_of(self._config)
         environment["DASHCELL_SERVERS_ZOOKEEPER"] = zookeeper

@@ -17,10 +17,16 @@ from ops.stack.errors import (
 from ops.stack.servers import CellAddresses, Planner, Programs, find_programs
 from ops.stack.supervisor import Supervisor
 from ops.stack.watched import Happening
+from ops.template.collector import collect_seldom
 
 CELL = "a"
 LONG = ("sim", "stack")
 MISSING = (JarsUnavailable, JavaMissing, JavaUnsuitable, MavenMissing, RedisMissing)
+
+
+def pytest_configure() -> None:
+    """As in every process of the product; models of whole platforms are held here too."""
+    collect_seldom()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, Final, Protocol
 
+from idgen.errors import Unavailable
 from ops import logs
 from ops.config import Config, shown
 from ops.metrics import READY, Metrics, Sample, Source
 from ops.template.admin import AdminParts, AdminServer
+from ops.template.collector import collect_seldom
 from ops.template.connection import WireLimits
 from ops.template.readiness import Check, Readiness
 from ops.template.server import ServerLimits, ThriftServer
@@ -50,8 +52,8 @@ def _nothing() -> None:
     return
 
 
-def _tell_nobody(_: Endpoints) -> None:
-    return
+def _tell_nobody(_: Endpoints) -> Callable[[], None]:
+    return _nothing
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,9 @@ class ServiceParts:
     """What makes up a service: a Thrift service, or a worker, or both.
 
     `readiness` are its checks by name; `sources` its metrics beside those of calls; `flags` its
-    flags as they are now. `listening` is told where it answers, once it does. `close` is called
-    last, whatever happened: it lets go of clients and leases.
+    flags as they are now. `listening` is told where it answers, once it does; what it returns takes
+    that back when the service begins to drain, so that nobody new is sent here meanwhile. `close`
+    is called last, whatever happened: it lets go of clients and leases.
     """
 
     service: ThriftService | None = None
@@ -69,7 +72,7 @@ class ServiceParts:
     readiness: Mapping[str, Check] = field(default_factory=dict)
     sources: Sequence[Source] = ()
     flags: Callable[[], Mapping[str, Any]] = _no_flags
-    listening: Callable[[Endpoints], None] = _tell_nobody
+    listening: Callable[[Endpoints], Callable[[], None]] = _tell_nobody
     close: Callable[[], None] = _nothing
 
 
@@ -89,6 +92,7 @@ class ServiceHost:
         self._asked_to_stop = threading.Event()
         self._worker_stop = threading.Event()
         self._worker_thread: threading.Thread | None = None
+        self._leave = _nothing
         tls = server_context(config.listen_tls)
         host = config.listen.host
         self._server: ThriftServer | None = None
@@ -126,7 +130,7 @@ class ServiceHost:
                 self._server.start()
             if self._parts.worker:
                 self._start_worker(self._parts.worker)
-            self._parts.listening(self.endpoints)
+            self._leave = self._parts.listening(self.endpoints)
         except BaseException:
             self.drain(0.0)
             raise
@@ -144,10 +148,11 @@ class ServiceHost:
         return self._asked_to_stop.wait(timeout_s)
 
     def drain(self, timeout_s: float | None = None) -> bool:
-        """Be unready, finish what is in flight, stop; whether all finished in time (default: the
-        setting limits.drain_s)."""
+        """Be unready, leave the registry, finish what is in flight, stop; whether all finished in
+        time (default: the setting limits.drain_s)."""
         timeout_s = self._drain_s if timeout_s is None else timeout_s
         self.readiness.drain()
+        self._leave_registry()
         self._worker_stop.set()
         done = self._server.drain(timeout_s) if self._server else True
         if self._worker_thread:
@@ -158,6 +163,13 @@ class ServiceHost:
         if not done:
             _log.warning("stopped with work unfinished after %g s", timeout_s)
         return done
+
+    def _leave_registry(self) -> None:
+        leave, self._leave = self._leave, _nothing
+        try:
+            leave()
+        except Unavailable as error:
+            _log.warning("still listed until the session ends: %s", error)
 
     def _start_worker(self, worker: Worker) -> None:
         def work() -> None:
@@ -196,6 +208,7 @@ def run_service(role: str, parts: ServiceParts, config: Config, *, cell: str = "
     always = {"role": role, "cell": cell} if cell else {"role": role}
     logs.configure(config.log.level, always=always)
     logs.log_strays()
+    collect_seldom()
     host = ServiceHost(role, parts, config, Metrics(process=True))
     _stop_by_signal(host)
     host.start()

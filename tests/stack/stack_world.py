@@ -2,7 +2,6 @@
 
 import os
 import signal
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -141,9 +140,10 @@ class StackWorld:
     def _stall(self, cell: str) -> None:
         """A second worker joins; the first one stops until its session is over and the other has
         all of it; then it goes on with what it had polled, and the second one leaves."""
-        first, second = f"ingest-{cell}", f"ingest-{cell}-second"
+        first, second = f"ingest-{cell}", f"ingest-{cell}.2"
         supervisor = self._running.supervisor
-        self._start_ingest(cell, second)
+        supervisor.start(self._running.service("ingest", cell, self._zookeeper, 2))
+        supervisor.wait_ready([second], READY_S)
         self._wait_members(cell, 2)
         supervisor.kill(first, signal.SIGSTOP)
         try:
@@ -153,11 +153,6 @@ class StackWorld:
         self._wait_members(cell, 2)
         supervisor.stop_child(second)
         supervisor.wait_ready([first], READY_S)
-
-    def _start_ingest(self, cell: str, name: str) -> None:
-        spec = replace(self._running.service("ingest", cell, self._zookeeper), name=name)
-        self._running.supervisor.start(spec)
-        self._running.supervisor.wait_ready([name], READY_S)
 
     def _wait_members(self, cell: str, count: int) -> None:
         checkpoints = self._seams.checkpoints()

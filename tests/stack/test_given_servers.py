@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 
 from cell.dashboard import Context, NewFollow, PageQuery
+from cell.ingest import group_of
 from firehose.event import Draft
 from ops import addresses
-from ops.config_settings import CellServers, Config, Platform, ZooKeeper
+from ops.config_settings import CellServers, Config, Ingest, Platform, ZooKeeper
 from ops.config_settings import Servers as ServersSection
 from ops.running_stack import RunningStack
+from ops.wiring.stack import StackSeams
 from tests.conftest import Servers
+from tests.contract.patience import until
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
@@ -36,6 +39,7 @@ def config(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Config
             zookeeper=servers.zookeeper(), kafka=servers.kafka(), cells={"a": given}
         ),
         zookeeper=ZooKeeper(root="/given-servers"),
+        ingest=Ingest(workers=2),
     )
 
 
@@ -48,8 +52,21 @@ def running(config: Config) -> Iterator[RunningStack]:
 
 
 def test_only_services_are_started(running: RunningStack) -> None:
-    assert running.supervisor.names() == ["idgen", "router", "ingest-a", "dashboard-a"]
+    services = ["idgen", "router", "ingest-a", "ingest-a.2", "dashboard-a"]
+    assert running.supervisor.names() == services
     assert running.platform.status().healthy
+
+
+def test_the_workers_of_a_cell_share_its_partitions(running: RunningStack, config: Config) -> None:
+    seams = StackSeams(config, config.servers.zookeeper)
+
+    def owned() -> list[int]:
+        return [len(m.partitions) for m in seams.checkpoints().members(group_of("a"))]
+
+    try:
+        until("both workers own partitions", lambda: owned() == [2, 2], 60)
+    finally:
+        seams.close()
 
 
 def test_a_post_reaches_its_follower(running: RunningStack) -> None:

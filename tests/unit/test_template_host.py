@@ -172,7 +172,10 @@ def test_draining_is_red_and_finishes_the_call_in_flight(hosted):
         assert release.wait(10)
         return HOME
 
-    host = hosted(service=dashboard_service(ScriptedDashboard(answer)))
+    left = threading.Event()
+    host = hosted(
+        service=dashboard_service(ScriptedDashboard(answer)), listening=lambda _: left.set
+    )
     answers: list[Home] = []
     with DashboardClient([host.endpoints.thrift]) as client:
         caller = threading.Thread(
@@ -183,8 +186,7 @@ def test_draining_is_red_and_finishes_the_call_in_flight(hosted):
         drained: list[bool] = []
         drainer = threading.Thread(target=lambda: drained.append(host.drain(10)))
         drainer.start()
-        while host.readiness.ready:
-            drainer.join(0.01)
+        assert left.wait(5), "nobody new is sent to a service that drains"
         status, body = get(host, "/readyz")
         assert (status, json.loads(body)["checks"]["draining"]) == (503, "the service is stopping")
         with pytest.raises(Unavailable):
@@ -195,6 +197,15 @@ def test_draining_is_red_and_finishes_the_call_in_flight(hosted):
 
     assert answers == [HOME]
     assert drained == [True]
+
+
+def test_a_service_drains_also_while_the_registry_is_away(hosted):
+    def leave() -> None:
+        raise Unavailable("ZooKeeper does not answer")
+
+    closed = threading.Event()
+    assert hosted(listening=lambda _: leave, close=closed.set).drain(1)
+    assert closed.is_set()
 
 
 def test_a_worker_is_told_to_stop_and_waited_for(hosted):
