@@ -139,14 +139,6 @@ def check_mark(field: str, event_id: int, now_ms: int) -> None:
         )
 
 
-def post_kind(field: str, number: int) -> PostKind:
-    """The kind of that number; raises BadRequest for an unknown one."""
-    try:
-        return PostKind(number)
-    except ValueError:
-        raise BadRequest(field, f"{number!r} is no kind of post; {_allowed_kinds()}") from None
-
-
 def lane(field: str, number: int) -> Lane:
     """The lane of that number; raises BadRequest for an unknown one."""
     try:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from firehose import validation as v
-from firehose.event import Draft, Lane, PostKind, PostRef
+from firehose.event import Draft, Lane, PostRef
 from idgen.errors import BadRequest
 from idgen.ids import MAX_ID, MAX_USER, compose
 
@@ -70,11 +70,8 @@ def test_a_post_may_be_empty() -> None:
 def test_unknown_kinds_and_lanes_are_refused() -> None:
     with refused("draft.kind", "1 .text."):
         v.check_draft("draft", Draft(kind=8))  # type: ignore[arg-type]
-    with refused("kind"):
-        v.post_kind("kind", 0)
     with refused("lane"):
         v.lane("lane", 3)
-    assert v.post_kind("kind", 7) is PostKind.VIDEO
     assert v.lane("lane", 2) is Lane.NOTICES
 
 
