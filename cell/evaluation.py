@@ -149,12 +149,10 @@ class Evaluation:
         band = a.homes.band(follower)
         if band:
             self._add_edge(e, a, author, follower, band)
-        band = a.homes.band(author)
-        if not band:
+        fan = self._fan(e, a, author)
+        if fan is None:
             return
-        key = keys.pair_key(author, e.follower)
-        version = version_of(band, a.at)
-        row = self._reads.row(keys.FANS, key, band)
+        key, version, row = fan
         if _settled(row, version, live=True):
             return
         notice = keys.pack_notice(NoticeKind.FOLLOW, None)
@@ -187,16 +185,25 @@ class Evaluation:
         band = a.homes.band(follower)
         if band:
             self._end_edge(e, a, author, follower, band)
+        fan = self._fan(e, a, author)
+        if fan is None:
+            return
+        key, version, row = fan
+        if row is not None and not _settled(row, version, live=False):
+            followed = keys.parse_flagged(row.value)
+            gone = keys.pack_flagged(live=False, number=followed.number)
+            self._state(keys.FANS, Row(key, version, gone))
+
+    def _fan(
+        self, e: Followed | Unfollowed, a: Applying, author: int
+    ) -> tuple[bytes, int, Row | None] | None:
+        """The key of the author's row of this follower, the event's version for it, and the row
+        as it is; None where the author is not homed here."""
         band = a.homes.band(author)
         if not band:
-            return
+            return None
         key = keys.pair_key(author, e.follower)
-        version = version_of(band, a.at)
-        row = self._reads.row(keys.FANS, key, band)
-        if row is not None and not _settled(row, version, live=False):
-            fan = keys.parse_flagged(row.value)
-            gone = keys.pack_flagged(live=False, number=fan.number)
-            self._state(keys.FANS, Row(key, version, gone))
+        return key, version_of(band, a.at), self._reads.row(keys.FANS, key, band)
 
     def _end_edge(self, e: Unfollowed, a: Applying, author: int, follower: int, band: int) -> None:
         version = version_of(band, a.at)
