@@ -1,4 +1,7 @@
-/** What every request may carry besides its own fields. Field ids are never reused. */
+/**
+ * What every request may carry besides its own fields, for services beside the dashboard API, whose
+ * dashboard.thrift declares the same fields for itself. Field ids are never reused.
+ */
 namespace py dashcell.context
 namespace java org.dashcell.context
 namespace go dashcell.context

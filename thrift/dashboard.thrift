@@ -23,7 +23,10 @@ enum EntryKind {
 }
 
 /** deadline_ms: how long the caller waits (default 1000, at most 60000). request_id: at most 64
- *  printable characters, found again in every log line of the call. */
+ *  printable characters, found again in every log line of the call.
+ *
+ *  The same fields as in context.thrift, and declared again: code generated from an included file
+ *  is in that file's own namespace, and clients have Context where the requests are that take it. */
 struct Context { 1: optional i32 deadline_ms, 2: optional string request_id }
 
 struct PostRef { 1: i64 author, 2: i64 id }

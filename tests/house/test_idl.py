@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from idgen.idl import load
 from tests.house.sources import PACKAGES, ROOT, named
 
 IDLS = sorted((ROOT / "thrift").glob("*.thrift"))
@@ -39,6 +40,11 @@ def test_the_apache_compiler_accepts(compiler, idl, language, tmp_path: Path):
 
 def test_there_is_an_idl_for_every_service():
     assert {"dashboard.thrift", "idgen.thrift"} <= {path.name for path in IDLS}
+
+
+def test_the_context_is_the_same_wherever_it_is_declared():
+    shared, of_dashboard = load("context").Context, load("dashboard").Context
+    assert shared.thrift_spec == of_dashboard.thrift_spec, "change both declarations of Context"
 
 
 def test_the_folder_of_idl_is_no_package():
