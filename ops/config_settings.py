@@ -207,7 +207,7 @@ class Limits(Section, frozen=True, kw_only=True):
             ge=1,
             le=10_000,
             description="Calls that a router has out to one cell, so that a slow cell is not felt "
-            "in others.",
+            "in others. Pages that wait for a write (`at_least`) have at most half of it.",
         ),
     ] = 64
     frame_bytes: Annotated[
