@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, get_args, get_type_hints
+from typing import Any, Final, NamedTuple, get_args, get_type_hints
 
 import msgspec
 from msgspec.structs import FieldInfo
@@ -36,6 +36,7 @@ __all__ = [
 
 FILE_NAME: Final = "dashcell.toml"
 PREFIX: Final = "DASHCELL_"
+COMMAND_LINE: Final = "the command line"
 
 _SHORT: Final = {"DASHCELL_DATA": "platform.data"}
 _NOT_SETTINGS: Final = frozenset(
@@ -48,6 +49,13 @@ _NOT_SETTINGS: Final = frozenset(
     }
 )
 """Variables of our prefix that name no setting: the file's place, and those that tests read."""
+
+
+class _Given(NamedTuple):
+    """A value that somebody gave, and where: the file, the variable, or the command line."""
+
+    value: Any
+    source: str
 
 
 class BadConfig(BadRequest):
@@ -116,24 +124,33 @@ def load_config(
     path: Path | None = None,
     env: Mapping[str, str] | None = None,
     overrides: Mapping[str, Any] | None = None,
+    *,
+    to_start: bool = False,
 ) -> Config:
     """The configuration.
 
     `path` names a file that has to exist; without it DASHCELL_CONFIG does, and without that
     `dashcell.toml` in the platform's folder is read if there is one. `env` is the environment
     (default: this process's). `overrides` are values by `section.key`, text or typed, which win
-    over everything else. Raises BadConfig.
+    over everything else. `to_start`: a platform is to be started by it, so what its profile would
+    pass over is refused. Raises BadConfig.
     """
     env = os.environ if env is None else env
-    above: dict[str, Any] = {}
+    above: dict[str, _Given] = {}
     for variable, name in sorted(_variables(env).items()):
         setting = _settings_by_name()[name]
-        above[name] = _value(setting, env[variable], variable, text=True)
+        above[name] = _Given(_value(setting, env[variable], variable, text=True), variable)
     for name, raw in (overrides or {}).items():
-        setting = _known(name, "the command line")
-        above[name] = _value(setting, raw, "the command line", text=isinstance(raw, str))
-    data = str(above.get("platform.data", Platform().data))
-    return _assemble({**_from_file(_file(path, env, data)), **above})
+        setting = _known(name, COMMAND_LINE)
+        value = _value(setting, raw, COMMAND_LINE, text=isinstance(raw, str))
+        above[name] = _Given(value, COMMAND_LINE)
+    data = str(above["platform.data"].value if "platform.data" in above else Platform().data)
+    given = {**_from_file(_file(path, env, data)), **above}
+    config = _assemble(given)
+    _check_together(config, given)
+    if to_start:
+        _check_used(config, given)
+    return config
 
 
 def jar_cache(config: Config, env: Mapping[str, str] | None = None) -> Path:
@@ -187,7 +204,7 @@ def _file(path: Path | None, env: Mapping[str, str], data: str) -> Path | None:
     return beside if beside.is_file() else None
 
 
-def _from_file(path: Path | None) -> dict[str, Any]:
+def _from_file(path: Path | None) -> dict[str, _Given]:
     """The values of a file, by `section.key`."""
     if path is None:
         return {}
@@ -195,10 +212,12 @@ def _from_file(path: Path | None) -> dict[str, Any]:
     try:
         read = tomllib.loads(path.read_text())
     except OSError as error:
-        raise BadConfig(source, "", f"cannot be read: {error.strerror or error}") from None
+        why = f"cannot be read ({error.strerror or error}): name a file that can with --config or "
+        raise BadConfig(source, "", f"{why}DASHCELL_CONFIG, or leave both out") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadConfig(source, "", f"is no TOML: {error}") from None
-    values: dict[str, Any] = {}
+        why = f"is no TOML: {error}; write [section], and below it lines of key = value"
+        raise BadConfig(source, "", why) from None
+    values: dict[str, _Given] = {}
     for section, keys in read.items():
         if section not in sections():
             raise BadConfig(source, section, f"no such section{_nearest(section, sections())}")
@@ -206,7 +225,7 @@ def _from_file(path: Path | None) -> dict[str, Any]:
             raise BadConfig(source, section, f"is a section: write [{section}] and keys below it")
         for key, raw in keys.items():
             setting = _known(f"{section}.{key}", source)
-            values[setting.name] = _value(setting, raw, source, text=False)
+            values[setting.name] = _Given(_value(setting, raw, source, text=False), source)
     return values
 
 
@@ -292,42 +311,57 @@ def _secret(kind: type, raw: Any) -> Any:
     raise msgspec.ValidationError(f"Expected `str`, got `{type(raw).__name__}`")
 
 
-def _assemble(values: Mapping[str, Any]) -> Config:
+def _assemble(given: Mapping[str, _Given]) -> Config:
     made: dict[str, Section] = {}
     for section, kind in sections().items():
         prefix = f"{section}."
         made[section] = kind(
             **{
-                name.removeprefix(prefix): value
-                for name, value in values.items()
+                name.removeprefix(prefix): each.value
+                for name, each in given.items()
                 if name.startswith(prefix)
             }
         )
-    config = Config(**made)  # type: ignore[arg-type]
-    _check_together(config)
-    return config
+    return Config(**made)  # type: ignore[arg-type]
 
 
-def _check_together(config: Config) -> None:
+def _check_together(config: Config, given: Mapping[str, _Given]) -> None:
     """What no single value shows."""
     names = config.platform.cell_names
-    if len(set(names)) != len(names):
-        raise BadConfig("the configuration", "platform.cells", "names a cell twice")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        why = f"names {', '.join(twice)} twice: each cell needs a name of its own"
+        raise BadConfig(given["platform.cells"].source, "platform.cells", why)
     for section in ("listen_tls", "kafka", "redis", "zookeeper"):
         tls = getattr(config, section)
         if bool(tls.cert) != bool(tls.key):
-            given, missing = ("cert", "key") if tls.cert else ("key", "cert")
-            raise BadConfig(
-                "the configuration", f"{section}.{missing}", f"is needed beside {section}.{given}"
-            )
+            there, missing = ("cert", "key") if tls.cert else ("key", "cert")
+            source = given[f"{section}.{there}"].source
+            raise BadConfig(source, f"{section}.{missing}", f"is needed beside {section}.{there}")
     if config.listen_tls.client_ca and not config.listen_tls.cert:
-        raise BadConfig(
-            "the configuration", "listen_tls.cert", "is needed beside listen_tls.client_ca"
-        )
+        source = given["listen_tls.client_ca"].source
+        raise BadConfig(source, "listen_tls.cert", "is needed beside listen_tls.client_ca")
     for cell, servers in config.servers.cells.items():
         if bool(servers.hbase_thrift1) != bool(servers.hbase_thrift2):
             raise BadConfig(
-                "the configuration",
+                given["servers.cells"].source,
                 f"servers.cells.{cell}",
                 "name both gateways of an HBase, hbase_thrift1 and hbase_thrift2, or neither",
             )
+
+
+def _check_used(config: Config, given: Mapping[str, _Given]) -> None:
+    """Addresses of servers, which a platform of the embedded profile would not look at.
+
+    Who asks for that profile on the command line may have a file for both profiles.
+    """
+    unused = [name for name in given if name.startswith("servers.")]
+    profile = given.get("platform.profile")
+    if config.platform.profile != "embedded" or not unused:
+        return
+    if profile is None or profile.source != COMMAND_LINE:
+        why = (
+            "is for the stack profile, and this is the embedded one: set platform.profile = "
+            '"stack", or leave [servers] out; `cellctl up --profile embedded` goes on without them'
+        )
+        raise BadConfig(given[unused[0]].source, unused[0], why)
