@@ -165,7 +165,9 @@ def _service(info: ServiceInfo) -> ProcessStatus:
     except OSError as error:
         state, detail = "down", str(error)
     name = f"{info.role}-{info.cell}" if info.cell else info.role
-    return ProcessStatus(name, state, info.address or info.admin, info.cell, info.pid, 0, detail)
+    return ProcessStatus(
+        name, state, info.address, info.cell, info.pid, detail=detail, admin=info.admin
+    )
 
 
 def _servers(folder: Path | None) -> list[ProcessStatus]:

@@ -19,7 +19,8 @@ Progress = Callable[[str], None]
 class ProcessStatus:
     """A server (ZooKeeper, Kafka, HBase, Redis) or a service of ours.
 
-    `state` is one of: ready, starting, draining, down, unknown.
+    `state` is one of: ready, starting, draining, down, unknown. `admin` is where a service of ours
+    has its admin port, empty where it has none.
     """
 
     name: str
@@ -29,6 +30,7 @@ class ProcessStatus:
     pid: int | None = None
     restarts: int = 0
     detail: str = ""
+    admin: str = ""
 
 
 @dataclass(frozen=True, slots=True)

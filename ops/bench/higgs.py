@@ -96,9 +96,10 @@ class Run:
         found: dict[str, int] = {}
         for service in self._running.platform.status().services:
             if service.name.startswith("ingest"):
-                url = f"http://{service.address}/metrics"
+                url = f"http://{service.admin}/metrics"
                 with urllib.request.urlopen(url, timeout=10) as answer:
-                    found[service.name] = _sample(answer.read().decode().splitlines())
+                    rows = _sample(answer.read().decode().splitlines())
+                    found[service.name] = found.get(service.name, 0) + rows
         return found
 
     def _memory(self) -> dict[str, int]:

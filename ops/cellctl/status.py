@@ -50,20 +50,22 @@ def _draw(status: Status, positions: bool) -> None:
     if status.servers:
         out.print(_processes("servers", status.servers))
     if status.services:
-        out.print(_processes("services", status.services))
+        out.print(_processes("services", status.services, admin=True))
     out.print(_cells(status.cells))
     if positions:
         for cell in status.cells:
             out.print(_positions(cell))
 
 
-def _processes(title: str, processes: tuple[ProcessStatus, ...]) -> Table:
-    table = _table(title, "name", "state", "address", "pid", "restarts", "detail")
+def _processes(title: str, processes: tuple[ProcessStatus, ...], *, admin: bool = False) -> Table:
+    where = ("address", "admin") if admin else ("address",)
+    table = _table(title, "name", "state", *where, "pid", "restarts", "detail")
     for each in processes:
         pid = str(each.pid) if each.pid is not None else ""
         detail = harmless(each.detail).strip()
         state = Text(each.state, style=STYLES.get(each.state, "red"))
-        table.add_row(each.name, state, each.address, pid, str(each.restarts), Text(detail))
+        at = (each.address, each.admin) if admin else (each.address,)
+        table.add_row(each.name, state, *at, pid, str(each.restarts), Text(detail))
     return table
 
 

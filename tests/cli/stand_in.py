@@ -144,7 +144,9 @@ class StandInPlatform:
         return [next(self._ids) for _ in range(count)]
 
     def status(self) -> Status:
-        service = ProcessStatus("router", self.service_state, "127.0.0.1:4000", pid=17)
+        service = ProcessStatus(
+            "router", self.service_state, "127.0.0.1:4000", pid=17, admin="127.0.0.1:4001"
+        )
         cell = CellStatus("a", "active", self.lag_s, (PartitionStatus(0, 7, 7, self.end),))
         return Status("embedded", str(self.folder), "", (), (service,), (cell,))
 

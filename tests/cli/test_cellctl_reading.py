@@ -226,6 +226,7 @@ def test_status_tells_services_cells_and_lag_in_seconds(bench):
     text = bench.done("status", "--positions")
     assert "router" in text
     assert "127.0.0.1:4000" in text
+    assert "127.0.0.1:4001" in text
     assert "1.2 s" in text
     assert "positions of a" in text
 
@@ -237,6 +238,7 @@ def test_status_is_partial_where_something_is_not_ready(bench):
     found = json.loads(result.stdout)
     assert found["healthy"] is False
     assert found["status"]["services"][0]["state"] == "down"
+    assert found["status"]["services"][0]["admin"] == "127.0.0.1:4001"
 
 
 def test_status_watched_does_not_end_by_what_it_saw(bench):
