@@ -33,13 +33,9 @@ def cells_of(platform: Platform) -> tuple[str, ...]:
     Raises Conflict when the folder holds a platform of another profile or with other cells than
     asked for; one cell is the default, so asking for it is asking for nothing.
     """
-    path = Path(platform.data) / MADE_AS
-    if not path.is_file():
+    made = _read_made_as(Path(platform.data))
+    if made is None:
         return platform.cell_names
-    try:
-        made = msgspec.json.decode(path.read_bytes(), type=MadeAs)
-    except msgspec.DecodeError as error:
-        raise Corrupt(f"{path} cannot be read: {error}") from error
     if made.profile != platform.profile:
         raise Conflict(
             f"the platform in {platform.data} is of the {made.profile} profile: start it with "
@@ -51,6 +47,12 @@ def cells_of(platform: Platform) -> tuple[str, ...]:
             "out, or choose another folder with --data"
         )
     return made.cells
+
+
+def profile_of(folder: Path) -> str:
+    """The profile of a folder's platform; empty before it was up for the first time."""
+    made = _read_made_as(folder)
+    return made.profile if made else ""
 
 
 def made_as(folder: Path, made: MadeAs) -> None:
@@ -80,6 +82,16 @@ def read(folder: Path) -> Whereabouts:
         ) from None
     except msgspec.DecodeError as error:
         raise Corrupt(f"{path} cannot be read: {error}; stop the platform and start it") from error
+
+
+def _read_made_as(folder: Path) -> MadeAs | None:
+    path = folder / MADE_AS
+    if not path.is_file():
+        return None
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=MadeAs)
+    except msgspec.DecodeError as error:
+        raise Corrupt(f"{path} cannot be read: {error}") from error
 
 
 def _write(path: Path, value: bytes) -> None:

@@ -7,21 +7,28 @@ seconds, of which the client libraries of the stack would be half.
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from idgen.errors import BadRequest
+from idgen.errors import BadRequest, Corrupt
 from ops import addresses
 from ops.config import Config
 from ops.creation import Progress
 from ops.platform_port import Platform, Running
-from ops.stack.state import stop_recorded
+from ops.stack.state import SUPERVISOR, stop_recorded
 from ops.wiring.seams import Seams
 
 if TYPE_CHECKING:
     from ops.running_embedded import RunningEmbedded
     from ops.running_stack import RunningStack
+
+
+FIND_S = 4.0
+"""So long a command, with somebody waiting for it, tries to reach a registry."""
+SERVE_S = 15.0
+"""So long a service does, whose registry may be starting beside it."""
 
 
 def start(config: Config, progress: Progress) -> Running:
@@ -44,6 +51,9 @@ def stop(folder: Path, progress: Progress) -> list[str]:
     progress(f"stopping the platform in {folder}")
     stopped = stop_recorded(folder)
     addresses.forget(folder)
+    with suppress(Corrupt):  # who starts it next is told
+        if addresses.profile_of(folder) == "embedded":  # one process, which supervises nothing
+            return ["embedded platform" if name == SUPERVISOR else name for name in stopped]
     return stopped
 
 
@@ -58,7 +68,7 @@ def serve(role: str, cell: str | None, config: Config) -> None:
     zookeeper = config.servers.zookeeper or addresses.read(Path(config.platform.data)).registry
     if not zookeeper:
         raise BadRequest("role", "an embedded platform is one process: use `cellctl up`")
-    seams = _stack_seams(config, zookeeper)
+    seams = _stack_seams(config, zookeeper, SERVE_S)
     code = run_service(role, parts_of(role, cell or "", config, seams), config, cell=cell or "")
     # Client libraries have threads of their own that would hold up the interpreter's end.
     sys.stderr.flush()
@@ -70,13 +80,14 @@ def discover(config: Config, registry: str | None) -> Platform:
     from ops.found import FoundPlatform  # noqa: PLC0415
 
     if registry:
-        return FoundPlatform(config, _stack_seams(config, registry), "stack", registry)
+        return FoundPlatform(config, _stack_seams(config, registry, FIND_S), "stack", registry)
     found = addresses.read(Path(config.platform.data))
     if found.profile == "embedded":
         from ops.wiring.embedded import EmbeddedSeams  # noqa: PLC0415
 
         return FoundPlatform(config, EmbeddedSeams(config), "embedded", "")
-    return FoundPlatform(config, _stack_seams(config, found.registry), "stack", found.registry)
+    seams = _stack_seams(config, found.registry, FIND_S)
+    return FoundPlatform(config, seams, "stack", found.registry)
 
 
 def _running(config: Config, progress: Progress) -> "RunningEmbedded | RunningStack":
@@ -89,7 +100,7 @@ def _running(config: Config, progress: Progress) -> "RunningEmbedded | RunningSt
     return RunningStack(config, progress)
 
 
-def _stack_seams(config: Config, zookeeper: str) -> Seams:
+def _stack_seams(config: Config, zookeeper: str, connect_s: float) -> Seams:
     from ops.wiring.stack import StackSeams  # noqa: PLC0415
 
-    return StackSeams(config, zookeeper)
+    return StackSeams(config, zookeeper, connect_s=connect_s)

@@ -2,6 +2,7 @@
 
 import errno
 import importlib
+import logging
 from typing import Any
 
 import click
@@ -33,6 +34,9 @@ COMMANDS = {
     "completion": "Print the completion script for a shell.",
 }
 """Every command and its line in the help; the same line heads the command's own help."""
+
+
+_UNSAID = logging.NullHandler()
 
 
 class LazyCommands(click.Group):
@@ -87,6 +91,8 @@ def cli() -> None:
     Data goes to stdout, everything else to stderr. --data names the platform's folder, --registry
     finds one on other hosts.
     """
+    # A command says how it ends in a sentence of its own; what libraries log, services show.
+    logging.getLogger().addHandler(_UNSAID)
 
 
 def main() -> None:

@@ -19,6 +19,8 @@ from ops.stack.errors import FolderInUse, StackError
 from ops.stack.process import ProcessId, is_running, start_time
 
 POLL_S = 0.05
+SUPERVISOR = "supervisor"
+"""Its name among those that were stopped."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ def stop_recorded(folder: Path, timeout_s: float = 60.0) -> list[str]:
         return []
     running = [child.name for child in recorded.children if is_running(child.process)]
     if _signal(recorded.supervisor, signal.SIGTERM):
-        running.append("supervisor")
+        running.append(SUPERVISOR)
         _wait_gone([recorded.supervisor], timeout_s)
         _signal(recorded.supervisor, signal.SIGKILL)
     everything = [child.process for child in reversed(recorded.children)]

@@ -1,10 +1,12 @@
 """The wiring of the stack profile: Kafka, HBase, ZooKeeper and Redis."""
 
+import logging
 import ssl
+import threading
 
 import msgspec
 from kazoo.client import KazooClient
-from kazoo.handlers.threading import KazooTimeoutError
+from kazoo.exceptions import WriterNotClosedException
 
 from cell.post_cache import PostCache
 from cell.post_cache_redis import RedisPostCache, RedisSettings
@@ -17,7 +19,7 @@ from firehose.dead_letters import DeadLetters
 from firehose.log import Log
 from firehose.log_kafka import KafkaLog
 from idgen.clock import Clock, SystemClock
-from idgen.errors import NotFound, Unavailable
+from idgen.errors import BadRequest, NotFound, Unavailable
 from idgen.worker_lease import WorkerLeases
 from idgen.worker_lease_zookeeper import ZooKeeperWorkerLeases
 from ops.config import Config
@@ -37,16 +39,26 @@ from router.registry_zookeeper import ZooKeeperRegistry
 TABLE_PREFIX = "dashcell_"
 CONNECT_S = 15.0
 
+_log = logging.getLogger(__name__)
+
 
 class StackSeams:
     """Real servers, found from one ZooKeeper address: the registry knows the rest."""
 
-    def __init__(self, config: Config, zookeeper: str, clock: Clock | None = None) -> None:
-        """Raises Unavailable when no ZooKeeper answers there."""
+    def __init__(
+        self,
+        config: Config,
+        zookeeper: str,
+        clock: Clock | None = None,
+        *,
+        connect_s: float = CONNECT_S,
+    ) -> None:
+        """Raises Unavailable when no ZooKeeper answers there within `connect_s`, and
+        BadRequest(zookeeper) for what is no address."""
         self.clock = clock or SystemClock()
         self._config = config
         self._kept = Kept()
-        self._client = _zookeeper_client(config, zookeeper)
+        self._client = _zookeeper_client(config, zookeeper, connect_s)
         self._root = config.zookeeper.root
 
     @property
@@ -160,7 +172,7 @@ def kafka_settings(config: Config, bootstrap: str) -> dict[str, str]:
     return settings
 
 
-def _zookeeper_client(config: Config, addresses: str) -> KazooClient:
+def _zookeeper_client(config: Config, addresses: str, connect_s: float) -> KazooClient:
     access = config.zookeeper
     options: dict[str, object] = {}
     if access.user:
@@ -174,10 +186,26 @@ def _zookeeper_client(config: Config, addresses: str) -> KazooClient:
             keyfile=access.key or None,
             verify_certs=access.verify,
         )
-    client = KazooClient(hosts=addresses, timeout=access.session_ms / 1000, **options)
     try:
-        client.start(timeout=CONNECT_S)
-    except KazooTimeoutError as error:
-        client.close()
-        raise Unavailable(f"no ZooKeeper answers at {addresses}: is the platform up?") from error
+        client = KazooClient(hosts=addresses, timeout=access.session_ms / 1000, **options)
+    except ValueError as error:
+        why = f"{addresses!r} is no host:port, nor several separated by commas: {error}"
+        raise BadRequest("zookeeper", why) from error
+    client.start_async().wait(connect_s)
+    if not client.connected:
+        # Its own stop waits ten seconds for a server that took the connection and is silent.
+        threading.Thread(target=_give_up, args=(client,), daemon=True).start()
+        raise Unavailable(
+            f"no ZooKeeper answered at {addresses} for {connect_s:.0f} s: check host and port, "
+            "that it runs, and that this machine can reach it; `cellctl doctor` looks at a "
+            "platform on this machine"
+        )
     return client
+
+
+def _give_up(client: KazooClient) -> None:
+    try:
+        client.stop()
+        client.close()
+    except WriterNotClosedException as error:
+        _log.warning("a connection to ZooKeeper is left to the end of this process: %s", error)

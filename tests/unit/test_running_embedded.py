@@ -1,11 +1,17 @@
 """An embedded platform's start, as those see it who come meanwhile or after a kill."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
+from ops import platform
+from ops.addresses import MadeAs, made_as
 from ops.config import Config
 from ops.config_settings import Platform
 from ops.running_embedded import RunningEmbedded
-from ops.stack.state import Recorded, read_state
+from ops.stack.process import start_time
+from ops.stack.state import Recorded, children_file, read_state
 from ops.wiring.embedded import EmbeddedSeams
 from router.cells import ServiceInfo, register
 
@@ -29,6 +35,21 @@ def test_services_of_a_killed_process_are_not_shown(tmp_path: Path) -> None:
         services = running.platform.status().services
         assert sorted(s.name for s in services) == ["dashboard-a", "idgen", "router"]
         assert "127.0.0.1:1" not in {s.address for s in services}
+        (admin,) = {s.admin for s in services if s.admin}
+        assert admin not in {s.address for s in services}, "the router's, for the whole process"
     finally:
         running.stop()
         killed.close()
+
+
+def test_what_is_stopped_is_an_embedded_platform_and_no_supervisor(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", "import threading; threading.Event().wait()"])
+    try:
+        own = {"pid": process.pid, "started": start_time(process.pid)}
+        children_file(tmp_path).parent.mkdir()
+        children_file(tmp_path).write_text(json.dumps({"supervisor": own, "children": []}))
+        made_as(tmp_path, MadeAs("embedded", ("a",)))
+        assert platform.stop(tmp_path, lambda _: None) == ["embedded platform"]
+    finally:
+        process.kill()
+        process.wait()

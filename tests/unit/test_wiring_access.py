@@ -1,5 +1,6 @@
 """User, password and TLS settings reach the clients of Kafka, ZooKeeper and Redis."""
 
+import threading
 from typing import Any, ClassVar
 
 import pytest
@@ -45,15 +46,20 @@ def test_kafka_gets_user_password_and_tls() -> None:
 
 
 class _Client:
-    """Stands in for KazooClient; its start fails as without a server."""
+    """Stands in for KazooClient; it never connects, as without a server."""
 
     made: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, **options: Any) -> None:
         type(self).made = options
 
-    def start(self, timeout: float) -> None:
-        raise stack.KazooTimeoutError
+    connected = False
+
+    def start_async(self) -> threading.Event:
+        return threading.Event()
+
+    def stop(self) -> None:
+        pass
 
     def close(self) -> None:
         pass
@@ -64,8 +70,8 @@ def test_zookeeper_gets_user_password_and_tls(monkeypatch: pytest.MonkeyPatch) -
     access = ZooKeeper(
         user="dash", password=Secret("hush"), tls=True, ca="ca.pem", cert="own.pem", key="own.key"
     )
-    with pytest.raises(Unavailable, match="no ZooKeeper answers at z:2281"):
-        stack.StackSeams(Config(zookeeper=access), "z:2281")
+    with pytest.raises(Unavailable, match="no ZooKeeper answered at z:2281"):
+        stack.StackSeams(Config(zookeeper=access), "z:2281", connect_s=0)
     assert _Client.made == {
         "hosts": "z:2281",
         "timeout": 10.0,
