@@ -6,6 +6,7 @@ of a flag is the spread of the user mixed with the flag's name. The form is Twit
 
 import re
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 from crc32c import crc32c
@@ -18,6 +19,9 @@ from router.registry import Registry
 
 FLAGS = "/flags"
 FULL = 10_000
+READ: Final[Mapping[str, int]] = {}
+"""The flags that services of this version read, and what each is where it was never set. Other
+names may be set too: for a version that is installed afterwards, or beside this one."""
 _NAME = re.compile(r"[a-z][a-z0-9_.-]{0,63}\Z")
 
 

@@ -42,7 +42,8 @@ def checks(data: Path | None, file: Path | None, doors: Doors) -> Iterator[Check
     yield _python()
     config = Config()
     try:
-        config = load_config(file, overrides={"platform.data": str(data)} if data else None)
+        overrides = {"platform.data": str(data)} if data else None
+        config = load_config(file, overrides=overrides, to_start=True)
         yield Check("configuration", "ok", f"the {config.platform.profile} profile")
     except BadConfig as error:
         yield Check("configuration", "fault", str(error), "correct what it names")

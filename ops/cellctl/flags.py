@@ -4,8 +4,8 @@ import click
 
 from ops.cellctl.outcome import Ended, Exit
 from ops.cellctl.seat import Seat, at_platform
-
-OF = 10_000
+from ops.release import VERSION
+from router.flags import FULL, READ
 
 
 @click.group("flags")
@@ -13,7 +13,8 @@ def command() -> None:
     """List and change the platform's flags.
 
     A flag is on for so many of 10,000 users, the same ones every time. One that was never set has
-    its default, 0 for most.
+    its default. A name that no service of this version reads may be set ahead, for a version that
+    does; `set` and `get` say so.
     """
 
 
@@ -37,19 +38,21 @@ def list_flags(seat: Seat) -> None:
 def get_flag(seat: Seat, name: str) -> None:
     """Show one flag's value.
 
+    One that was never set is not found, and the message has its default.
+
     \b
     Examples:
       cellctl flags get pull-hot-authors
     """
     value = {flag.name: flag.value for flag in seat.platform.flags.list()}.get(name)
     if value is None:
-        raise Ended(Exit.NOT_FOUND, f"no flag {name!r} is set: `cellctl flags list` has them all")
+        raise Ended(Exit.NOT_FOUND, f"flag {name!r} was never set: {_meanwhile(name)}")
     seat.answer({"name": name, "value": value}, lambda: click.echo(str(value)))
 
 
 @command.command("set")
 @click.argument("name")
-@click.argument("value", type=click.IntRange(0, OF))
+@click.argument("value", type=click.IntRange(0, FULL))
 @at_platform
 def set_flag(seat: Seat, name: str, value: int) -> None:
     """Turn a flag on for VALUE of 10,000 users.
@@ -59,5 +62,19 @@ def set_flag(seat: Seat, name: str, value: int) -> None:
       cellctl flags set pull-hot-authors 100
     """
     before = seat.platform.flags.set(name, value).value
-    document = {"name": name, "before": before, "value": value}
-    seat.answer(document, lambda: click.echo(f"{name}: {before} -> {value} of {OF}"))
+    document = {"name": name, "before": before, "value": value, "read": name in READ}
+    seat.answer(document, lambda: click.echo(f"{name}: {before} -> {value} of {FULL}"))
+    if name not in READ:
+        click.echo(f"cellctl: it is set, but {_unread(name)}", err=True)
+
+
+def _meanwhile(name: str) -> str:
+    if name not in READ:
+        return f"{_unread(name)}; `cellctl flags list` has those that were set"
+    return f"its default holds, on for {READ[name]} of {FULL} users"
+
+
+def _unread(name: str) -> str:
+    known = ", ".join(sorted(READ))
+    those = f"it reads {known}" if known else "it reads none yet"
+    return f"no service of version {VERSION} reads a flag {name!r} ({those})"

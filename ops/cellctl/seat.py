@@ -113,13 +113,16 @@ def data_option(function: Command) -> Command:
 
 
 def configuration(
-    data: Path | None, file: Path | None = None, **settings: object
+    data: Path | None, file: Path | None = None, *, to_start: bool = False, **settings: object
 ) -> Config:
-    """All settings; those that are not None win, `platform_cells` being `platform.cells`."""
+    """All settings; those that are not None win, `platform_cells` being `platform.cells`.
+
+    `to_start`: for starting a platform. Raises BadConfig.
+    """
     above = {name.replace("_", ".", 1): v for name, v in settings.items() if v is not None}
     if data is not None:
         above["platform.data"] = str(data)
-    return load_config(file, overrides=above)
+    return load_config(file, overrides=above, to_start=to_start)
 
 
 def watch_options(function: Command) -> Command:

@@ -7,10 +7,11 @@ import click
 
 from ops import logs
 from ops.cellctl.detach import start_detached
+from ops.cellctl.outcome import Ended, Exit
 from ops.cellctl.plain import as_json
 from ops.cellctl.seat import configuration, data_option, surroundings
 from ops.cellctl.terminal import progress_line
-from ops.config_settings import Config
+from ops.config_settings import Config, Servers
 from ops.platform_port import Status
 
 CELLS_MAX = 26
@@ -55,11 +56,27 @@ def command(
       cellctl up
       cellctl up --profile stack --cells 2 --detach --data site
     """
-    config = configuration(data, config_file, platform_profile=profile, platform_cells=cells)
+    config = configuration(
+        data, config_file, to_start=True, platform_profile=profile, platform_cells=cells
+    )
+    _make_folder(Path(config.platform.data))
+    if config.platform.profile == "embedded" and config.servers != Servers():
+        click.echo("cellctl: the embedded profile goes on without [servers]", err=True)
     if detach:
         _detached(config, config_file, json_wanted)
     else:
         _foreground(config, json_wanted, ready_fd)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        (folder / "run").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Ended(
+            Exit.PRECONDITION,
+            f"{folder}: the platform's folder cannot be made or written to "
+            f"({error.strerror or error}): name another with --data, or make it writable",
+        ) from error
 
 
 def _foreground(config: Config, json_wanted: bool, ready_fd: int | None) -> None:
@@ -95,5 +112,5 @@ def _tell(status: Status, json_wanted: bool) -> None:
     cells = ", ".join(cell.name for cell in status.cells)
     click.echo(f"ready: {status.profile} platform in {status.folder}, cells {cells}")
     for service in status.services:
-        if service.address:
-            click.echo(f"  {service.name} at {service.address}")
+        if service.address or service.admin:
+            click.echo(f"  {service.name} at {service.address or service.admin}")

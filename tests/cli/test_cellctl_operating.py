@@ -15,6 +15,7 @@ from ops.cellctl.main import COMMANDS, cli
 from ops.cellctl.outcome import Exit
 from ops.platform_port import DeadLetter
 from ops.stack.errors import FolderInUse, JavaMissing, PortInUse
+from router.flags import READ
 from tests.cli.stand_in import Bench, StandInLetters, every_command
 
 
@@ -92,6 +93,31 @@ def test_a_broken_configuration_is_named_with_file_and_key(bench, tmp_path, text
     assert said in result.stderr
     assert "dashcell.toml" in result.stderr
     assert bench.doors.asked == []
+
+
+@pytest.mark.parametrize("words", [(), ("--detach",)])
+def test_up_in_a_folder_that_cannot_be_made_names_it_and_another_way(bench, tmp_path, words):
+    (tmp_path / "file").write_text("")
+    folder = tmp_path / "file" / "site"
+    result = bench.run("up", "--data", str(folder), *words)
+    assert result.exit_code == 5
+    assert result.stderr.startswith(f"cellctl: {folder}: ")
+    assert "--data" in result.stderr
+    assert bench.doors.asked == []
+
+
+def test_up_with_servers_and_no_profile_is_refused_and_with_the_profile_warned(bench, tmp_path):
+    path = tmp_path / "dashcell.toml"
+    path.write_text('[servers]\nzookeeper = "z:2181"\n')
+    result = bench.run("up")
+    assert result.exit_code == 2
+    assert f"{path}: servers.zookeeper" in result.stderr
+    assert "platform.profile" in result.stderr
+    assert "servers.zookeeper" in bench.run("doctor").stdout
+
+    asked_for = bench.run("up", "--profile", "embedded")
+    assert asked_for.exit_code == 0
+    assert asked_for.stderr == "cellctl: the embedded profile goes on without [servers]\n"
 
 
 def test_a_broken_configuration_keeps_nobody_from_stopping(bench, tmp_path):
@@ -192,8 +218,27 @@ def test_flags_are_listed_shown_and_set(bench):
     assert bench.done("flags", "get", "pull") == "100\n"
     assert json.loads(bench.done("flags", "list", "--json")) == {"pull": 100}
     assert bench.done("flags", "set", "pull", "0") == "pull: 100 -> 0 of 10000\n"
-    assert bench.run("flags", "get", "push").exit_code == 3
     assert bench.run("flags", "set", "pull", "10001").exit_code == 2
+
+
+def test_a_flag_that_no_service_reads_is_set_and_said_to_be_so(bench, monkeypatch):
+    result = bench.run("flags", "set", "pull", "100")
+    assert (result.exit_code, bench.platform.flags.values) == (0, {"pull": 100})
+    assert "no service of version 0." in result.stderr
+    assert json.loads(bench.done("flags", "set", "pull", "1", "--json"))["read"] is False
+    monkeypatch.setitem(READ, "pull", 0)
+    assert bench.run("flags", "set", "pull", "100").stderr == ""
+    assert "it reads pull" in bench.run("flags", "set", "pul", "100").stderr
+
+
+def test_a_flag_that_was_never_set_is_not_found_and_its_default_told(bench, monkeypatch):
+    result = bench.run("flags", "get", "push")
+    assert result.exit_code == 3
+    assert "no service of version 0." in result.stderr
+    monkeypatch.setitem(READ, "push", 500)
+    result = bench.run("flags", "get", "push")
+    assert result.exit_code == 3
+    assert "its default holds, on for 500 of 10000 users" in result.stderr
 
 
 def letters() -> StandInLetters:
