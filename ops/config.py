@@ -212,8 +212,8 @@ def _from_file(path: Path | None) -> dict[str, _Given]:
     try:
         read = tomllib.loads(path.read_text())
     except OSError as error:
-        why = f"cannot be read ({error.strerror or error}): name a file that can with --config or "
-        raise BadConfig(source, "", f"{why}DASHCELL_CONFIG, or leave both out") from None
+        why = f"cannot be read ({error.strerror or error}): name one that can be with --config "
+        raise BadConfig(source, "", f"{why}or DASHCELL_CONFIG, or leave both out") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         why = f"is no TOML: {error}; write [section], and below it lines of key = value"
         raise BadConfig(source, "", why) from None
