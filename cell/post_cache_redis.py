@@ -16,10 +16,16 @@ from typing import Any, TypeVar
 import redis
 import structlog
 from redis.backoff import NoBackoff
-from redis.exceptions import MaxConnectionsError, RedisError
+from redis.exceptions import (
+    AuthenticationError,
+    MaxConnectionsError,
+    NoPermissionError,
+    RedisError,
+)
 from redis.retry import Retry
 
 from idgen.clock import Clock
+from idgen.errors import DashcellError, PermissionDenied, Unauthenticated, Unavailable
 
 PREFIX = b"post:"
 KEYS_PER_CALL_MAX = 500
@@ -37,7 +43,8 @@ class RedisSettings:
 
     `url` is `host:port`, or a redis://, rediss:// (TLS) or unix:// URL, which may name a database.
     A password belongs into `password`, which is never printed, and not into the URL.
-    Files are PEM; without `ca_file` the system's authorities are asked.
+    Files are PEM; without `ca_file` the system's authorities are asked. `verify` False takes any
+    certificate under any name.
     """
 
     url: str
@@ -46,6 +53,7 @@ class RedisSettings:
     ca_file: str | None = None
     cert_file: str | None = None
     key_file: str | None = None
+    verify: bool = True
     connections_max: int = 128
 
     def client(self, timeout_ms: int) -> "redis.Redis":
@@ -63,7 +71,8 @@ class RedisSettings:
         if self.password is not None:
             options["password"] = self.password
         if url.startswith("rediss://"):
-            options["ssl_check_hostname"] = True
+            options["ssl_check_hostname"] = self.verify
+            options["ssl_cert_reqs"] = "required" if self.verify else "none"
             options["ssl_ca_certs"] = self.ca_file
             options["ssl_certfile"] = self.cert_file
             options["ssl_keyfile"] = self.key_file
@@ -102,6 +111,7 @@ class RedisPostCache:
         self._away_ms = away_ms
         self._lock = threading.Lock()
         self._away_until_ms: int | None = None
+        self._trouble: DashcellError | None = None
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The cached values in the order of `keys`; None for a miss or a cache that is away."""
@@ -197,17 +207,44 @@ class RedisPostCache:
             self._away_until_ms = now + self._away_ms
             return True
 
+    @property
+    def trouble(self) -> DashcellError | None:
+        """Why the cache is away, as Unauthenticated, PermissionDenied or Unavailable; None if it
+        is not. Nothing raises it: without the cache answers are the same."""
+        return self._trouble
+
     def _went_away(self, error: Exception) -> None:
+        trouble = _typed(error)
         with self._lock:
             self.counts.failures += 1
             before = self._away_until_ms
             self._away_until_ms = self._clock.monotonic_ms() + self._away_ms
+            self._trouble = trouble
         if before is None:
-            _log.warning("post cache away", error=f"{type(error).__name__}: {error}")
+            _log.warning("post cache away", reason=trouble.reason, error=str(trouble))
 
     def _came_back(self) -> None:
         if self._away_until_ms is None:
             return
         with self._lock:
             self._away_until_ms = None
+            self._trouble = None
         _log.info("post cache back")
+
+
+def _typed(error: Exception) -> DashcellError:
+    """Redis's error as one of ours, with the settings to look at."""
+    text = f"Redis: {type(error).__name__}: {str(error).rstrip('.')}"
+    match error:
+        case AuthenticationError():
+            return Unauthenticated(f"{text}; check redis.user and redis.password")
+        case NoPermissionError():
+            return PermissionDenied(
+                f"{text}; the user needs mget, set, scan and unlink on post:* (ACL SETUSER)"
+            )
+        case _ if "CERTIFICATE_VERIFY_FAILED" in text:
+            return Unauthenticated(f"{text}; check redis.ca")
+        case _ if "ALERT" in text:
+            return Unauthenticated(f"{text}; check redis.cert and redis.key")
+        case _:
+            return Unavailable(text)

@@ -19,6 +19,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from firehose.checkpoint import MemberInfo
 from firehose.client_kafka import (
     LOG,
+    Heard,
     admin_client,
     client_config,
     kafka_code,
@@ -161,11 +162,13 @@ class KafkaCheckpoints:
             "enable.auto.commit": False,
             "socket.timeout.ms": self._timeout_ms,
         }
-        consumer = Consumer(config, logger=LOG)
+        heard = Heard()
+        consumer = Consumer({**config, "error_cb": heard}, logger=LOG)
         try:
             yield consumer
         except KafkaException as error:
-            raise kafka_error(what, error.args[0]) from error
+            consumer.poll(0)
+            raise heard.explained(what, error.args[0]) from error
         finally:
             consumer.close()
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures import wait as wait_for
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
@@ -12,6 +13,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from firehose.log import Span
 from idgen.errors import (
+    BadRequest,
     CursorTooOld,
     DashcellError,
     NotFound,
@@ -53,11 +55,22 @@ def kafka_error(what: str, error: KafkaError) -> DashcellError:
     if code in _DENIED:
         ours = PermissionDenied(f"{text}; grant it with kafka-acls")
     elif code in _UNKNOWN_WHO:
-        ours = Unauthenticated(f"{text}; check the sasl.* settings")
+        ours = Unauthenticated(f"{text}; check kafka.user, kafka.password and kafka.mechanism")
+    elif _untrusted(error):
+        ours = Unauthenticated(f"{text}; check kafka.ca, kafka.cert and kafka.key")
     elif code in _NO_TOPIC:
         ours = NotFound(f"{text}; it is made when the log is opened")
     ours.__cause__ = KafkaException(error)
     return ours
+
+
+def _untrusted(error: KafkaError) -> bool:
+    """Whether one side does not accept the other's certificate.
+
+    A broker that does not accept ours says so after the handshake (TLS 1.3), when to librdkafka it
+    is a failed receive with OpenSSL's words.
+    """
+    return error.code() == KafkaError._SSL or "SSL alert" in error.str()  # noqa: SLF001
 
 
 def kafka_code(error: DashcellError) -> int | None:
@@ -71,6 +84,45 @@ def raise_placed(what: str, places: Iterable[Any]) -> None:
     for place in places:
         if place.error is not None:
             raise kafka_error(what, place.error)
+
+
+class Heard:
+    """What librdkafka says of its brokers, as its `error_cb`.
+
+    Requests know only that no broker answered in time; why is said here, while something polls.
+    """
+
+    def __init__(self) -> None:
+        self.down = False
+        self._refusal: KafkaError | None = None
+        self._last = ""
+
+    def __call__(self, error: KafkaError) -> None:
+        """Called by librdkafka within a poll."""
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001
+            self.down = True
+        else:
+            self._last = str(error.str())
+            if error.code() in _UNKNOWN_WHO or _untrusted(error):
+                self._refusal = error
+
+    def answered(self) -> None:
+        """Forget it all: a broker has answered."""
+        self.down, self._refusal, self._last = False, None, ""
+
+    def refusal(self, what: str) -> DashcellError | None:
+        """Why no broker lets us in, once all of them are away and one of them said so."""
+        refused = self._refusal if self.down else None
+        return kafka_error(what, refused) if refused is not None else None
+
+    def explained(self, what: str, error: KafkaError) -> DashcellError:
+        """A request's failure, with the reason where there is one."""
+        ours = self.refusal(what) or kafka_error(what, error)
+        if self._last and type(ours) is Unavailable:
+            cause = ours.__cause__
+            ours = Unavailable(f"{ours}; last heard: {self._last}")
+            ours.__cause__ = cause
+        return ours
 
 
 def gap(topic: str, partition: int, offset: int, start: int) -> CursorTooOld:
@@ -104,10 +156,53 @@ def client_config(settings: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def admin_client(settings: Mapping[str, str], timeout_ms: int) -> AdminClient:
-    """An AdminClient with these librdkafka settings whose requests end in `timeout_ms`."""
-    bounds = {"socket.timeout.ms": timeout_ms, "socket.connection.setup.timeout.ms": timeout_ms}
-    return AdminClient({**client_config(settings), **bounds}, logger=LOG)
+def admin_client(
+    settings: Mapping[str, str], timeout_ms: int, heard: Heard | None = None
+) -> AdminClient:
+    """An AdminClient with these librdkafka settings whose requests end in `timeout_ms`.
+
+    Raises BadRequest for settings that librdkafka refuses.
+    """
+    config: dict[str, Any] = {
+        **client_config(settings),
+        "socket.timeout.ms": timeout_ms,
+        "socket.connection.setup.timeout.ms": timeout_ms,
+    }
+    if heard is not None:
+        config["error_cb"] = heard
+    try:
+        return AdminClient(config, logger=LOG)
+    except KafkaException as error:
+        raise BadRequest("kafka", f"librdkafka refuses the settings: {error}") from error
+
+
+def admitted(settings: Mapping[str, str], what: str, timeout_ms: int) -> AdminClient:
+    """An AdminClient that a broker has answered.
+
+    Raises Unauthenticated as soon as all brokers have refused user, password or certificate, or
+    are away; Unavailable after `timeout_ms`; BadRequest for settings that librdkafka refuses.
+    """
+    heard = Heard()
+    admin = admin_client(settings, timeout_ms, heard)
+    asked = admin.describe_cluster(request_timeout=timeout_ms / 1000)
+    while not wait_for([asked], 0.05).done:
+        admin.poll(0)
+        refusal = heard.refusal(what)
+        if refusal is not None:
+            raise refusal
+    try:
+        asked.result(0)
+    except KafkaException as error:
+        admin.poll(0)
+        ours = heard.explained(what, error.args[0])
+        if type(ours) is Unavailable:
+            # A listener that wants TLS or a user, and is spoken to without, just hangs up.
+            raise Unavailable(
+                f"{ours}; check the addresses, {settings.get('bootstrap.servers')}, and that "
+                "kafka.tls and kafka.user are as that listener asks for"
+            ) from error
+        raise ours from error
+    return admin
 
 
 def retained(admin: AdminClient, topic: str, partitions: int, timeout_ms: int) -> list[Span]:
@@ -146,6 +241,8 @@ def _list_offsets(
 ) -> list[list[int]]:
     places = [TopicPartition(topic, partition) for partition in range(partitions)]
     timeout_s = timeout_ms / 1000
+    # What it says is kept until somebody polls, and would pile up.
+    admin.poll(0)
     asked = [
         admin.list_offsets(dict.fromkeys(places, spec), request_timeout=timeout_s) for spec in specs
     ]

@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetS
 
 from firehose.appends_kafka import KafkaAppends
 from firehose.client_kafka import (
-    admin_client,
+    admitted,
     gap,
     kafka_code,
     list_offsets,
@@ -33,7 +33,8 @@ class KafkaLog:
 
     `settings` are librdkafka's own keys (bootstrap.servers, security.protocol, sasl.*, ssl.*) and
     go to every client. The topic is made when it is not there. Raises Conflict when it has another
-    number of partitions or client-given timestamps, Unavailable when no broker answers.
+    number of partitions or client-given timestamps, Unavailable when no broker answers, and
+    Unauthenticated when brokers refuse our user, password or certificate, or we theirs.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class KafkaLog:
         self._topic = topic
         self._partitions = partitions
         self._timeout_ms = timeout_ms
-        self._admin = admin_client(settings, timeout_ms)
+        self._admin = admitted(settings, f"opening topic {topic}", timeout_ms)
         wanted = _wanted(topic, partitions, replication, retention_ms)
         self._identity = _open_topic(self._admin, wanted, timeout_ms)
         self._producer = KafkaAppends(self._settings, topic, timeout_ms)

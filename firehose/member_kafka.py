@@ -17,6 +17,7 @@ from firehose.checkpoint import Polled
 from firehose.client_kafka import (
     LOG,
     OUT_OF_RANGE,
+    Heard,
     gap,
     kafka_error,
     raise_placed,
@@ -69,7 +70,7 @@ class KafkaMember:
         self._lost: set[int] = set()
         self._fetched: list[Any] = []
         self._trouble: DashcellError | None = None
-        self._down = False
+        self._heard = Heard()
         self._left = False
         try:
             self._consumer = Consumer({**config, "error_cb": self._heard}, logger=LOG)
@@ -106,7 +107,7 @@ class KafkaMember:
             self._place_lost()
             self._raise_stuck()
         if records:
-            self._down = False
+            self._heard.answered()
         elif not self._changed():
             self._check_server()
         self._next.update((record.partition, record.offset + 1) for record in records)
@@ -184,16 +185,12 @@ class KafkaMember:
 
     def _check_server(self) -> None:
         """An idle poll of a log that is away would look like one of a log without news."""
-        if self._down:
+        if self._heard.down:
             try:
                 self._consumer.list_topics(self._topic, timeout=1.0)
             except KafkaException as error:
-                raise kafka_error(f"group {self._group}", error.args[0]) from error
-            self._down = False
-
-    def _heard(self, error: KafkaError) -> None:
-        if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001
-            self._down = True
+                raise self._heard.explained(f"group {self._group}", error.args[0]) from error
+            self._heard.answered()
 
     # -- rebalances, called within poll and leave --------------------------------------------
 

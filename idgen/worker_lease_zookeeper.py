@@ -56,7 +56,10 @@ def answered(client: KazooClient, asked: Any, what: str, timeout_ms: int) -> Any
     except client.handler.timeout_exception as error:
         raise Unavailable(f"{what}: no answer from ZooKeeper in {timeout_ms} ms") from error
     except (NoAuthError, AuthFailedError) as error:
-        raise PermissionDenied(f"{what}: ZooKeeper's ACL does not allow it") from error
+        raise PermissionDenied(
+            f"{what}: ZooKeeper's ACL does not allow it; check zookeeper.user and "
+            "zookeeper.password"
+        ) from error
 
 
 class _Record(msgspec.Struct):

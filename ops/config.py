@@ -38,6 +38,9 @@ FILE_NAME: Final = "dashcell.toml"
 PREFIX: Final = "DASHCELL_"
 COMMAND_LINE: Final = "the command line"
 
+_FILES: Final = frozenset({"ca", "cert", "key", "client_ca"})
+"""The keys, of whatever section, whose values are paths of files."""
+
 _SHORT: Final = {"DASHCELL_DATA": "platform.data"}
 _NOT_SETTINGS: Final = frozenset(
     {
@@ -176,6 +179,8 @@ def environment_of(config: Config, env: Mapping[str, str] | None = None) -> dict
         value = getattr(getattr(config, setting.section), setting.key)
         if isinstance(value, Mapping) or value == setting.default:
             found.pop(setting.variable, None)  # tables are for `cellctl up` alone
+        elif setting.key in _FILES:
+            found[setting.variable] = str(Path(value).absolute())  # it runs in another folder
         else:
             found[setting.variable] = _as_text(value)
     return found

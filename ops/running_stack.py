@@ -6,6 +6,7 @@ import threading
 from functools import partial
 from pathlib import Path
 
+from idgen.errors import BadRequest
 from ops import addresses
 from ops.addresses import MadeAs, Whereabouts
 from ops.config import Config, environment_of, jar_cache, java_home
@@ -37,7 +38,9 @@ class RunningStack:
     """`ops.platform_port.Running` over one supervisor, which tests may ask to kill children."""
 
     def __init__(self, config: Config, progress: Progress) -> None:
-        """Returns when everything is ready. Raises StackError, Conflict, Unavailable."""
+        """Returns when everything is ready. Raises StackError, Conflict, Unavailable, and
+        BadRequest where our own servers cannot be spoken to as the configuration says."""
+        _check_access(config)
         self._config = config
         self._folder = Path(config.platform.data)
         self._progress = progress
@@ -160,6 +163,29 @@ def _probe(admin: str) -> None:
     why = not_ready_because(admin)
     if why:
         raise NotReady(why)
+
+
+def _check_access(config: Config) -> None:
+    """Servers that we start listen without users and TLS; ZooKeeper alone takes any user."""
+    servers = config.servers
+    own_cells = [name for name in addresses.cells_of(config.platform) if name not in servers.cells]
+    given = servers.cells.items()
+    caches = own_cells or [name for name, cell in given if not cell.redis]
+    tables = own_cells or [name for name, cell in given if not cell.hbase_thrift1]
+    ours = "that `cellctl up` starts has neither users nor TLS; name one that runs"
+    if (config.kafka.user or config.kafka.tls) and not servers.kafka:
+        raise BadRequest("kafka", f"the Kafka {ours}: servers.kafka")
+    redis = config.redis
+    if (redis.user or redis.password or redis.tls) and caches:
+        raise BadRequest("redis", f"the Redis {ours}: servers.cells.{caches[0]}.redis")
+    if config.zookeeper.tls and not servers.zookeeper:
+        raise BadRequest("zookeeper.tls", f"the ZooKeeper {ours}: servers.zookeeper")
+    if config.zookeeper.tls and tables:
+        raise BadRequest(
+            "zookeeper.tls",
+            "an HBase that `cellctl up` starts speaks to ZooKeeper without TLS; name one that "
+            f"runs: servers.cells.{tables[0]}.hbase_thrift1 and hbase_thrift2",
+        )
 
 
 def _overrides(config: Config) -> Overrides:

@@ -3,10 +3,12 @@
 import logging
 import ssl
 import threading
+import time
 
 import msgspec
 from kazoo.client import KazooClient
 from kazoo.exceptions import WriterNotClosedException
+from kazoo.security import make_digest_acl
 
 from cell.post_cache import PostCache
 from cell.post_cache_redis import RedisPostCache, RedisSettings
@@ -19,10 +21,11 @@ from firehose.dead_letters import DeadLetters
 from firehose.log import Log
 from firehose.log_kafka import KafkaLog
 from idgen.clock import Clock, SystemClock
-from idgen.errors import BadRequest, NotFound, Unavailable
+from idgen.errors import BadRequest, NotFound, Unauthenticated, Unavailable
 from idgen.worker_lease import WorkerLeases
 from idgen.worker_lease_zookeeper import ZooKeeperWorkerLeases
 from ops.config import Config
+from ops.wiring import tls
 from ops.wiring.seams import (
     FIREHOSE,
     SERVERS,
@@ -38,6 +41,8 @@ from router.registry_zookeeper import ZooKeeperRegistry
 
 TABLE_PREFIX = "dashcell_"
 CONNECT_S = 15.0
+LOOK_S = 1.0
+"""After so long without a session it is looked why there is none."""
 
 _log = logging.getLogger(__name__)
 
@@ -53,8 +58,9 @@ class StackSeams:
         *,
         connect_s: float = CONNECT_S,
     ) -> None:
-        """Raises Unavailable when no ZooKeeper answers there within `connect_s`, and
-        BadRequest(zookeeper) for what is no address."""
+        """Raises Unavailable when no ZooKeeper answers there within `connect_s`, Unauthenticated
+        when TLS with it fails by a certificate, BadRequest(zookeeper) for what is no address, and
+        BadRequest for a certificate's file that is no use."""
         self.clock = clock or SystemClock()
         self._config = config
         self._kept = Kept()
@@ -137,6 +143,8 @@ class StackSeams:
 
     def _cache(self, info: CellInfo) -> PostCache:
         access, cache = self._config.redis, self._config.cache
+        if access.tls:
+            tls.client_context("redis", access)
         settings = RedisSettings(
             url=f"rediss://{info.redis}" if access.tls else info.redis,
             username=access.user or None,
@@ -144,6 +152,7 @@ class StackSeams:
             ca_file=access.ca or None,
             cert_file=access.cert or None,
             key_file=access.key or None,
+            verify=access.verify,
         )
         return RedisPostCache(
             settings, cache.expiry_s * 1000, self.clock, timeout_ms=cache.timeout_ms
@@ -151,7 +160,10 @@ class StackSeams:
 
 
 def kafka_settings(config: Config, bootstrap: str) -> dict[str, str]:
-    """Librdkafka's settings: where Kafka is and how to be let in."""
+    """Librdkafka's settings: where Kafka is and how to be let in.
+
+    Raises BadRequest for a certificate's file that is no use.
+    """
     access = config.kafka
     settings = {"bootstrap.servers": bootstrap}
     security = ("SASL_" if access.user else "") + ("SSL" if access.tls else "PLAINTEXT")
@@ -161,6 +173,7 @@ def kafka_settings(config: Config, bootstrap: str) -> dict[str, str]:
         settings["sasl.username"] = access.user
         settings["sasl.password"] = access.password.reveal()
     if access.tls:
+        tls.client_context("kafka", access)
         files = {
             "ssl.ca.location": access.ca,
             "ssl.certificate.location": access.cert,
@@ -175,32 +188,57 @@ def kafka_settings(config: Config, bootstrap: str) -> dict[str, str]:
 def _zookeeper_client(config: Config, addresses: str, connect_s: float) -> KazooClient:
     access = config.zookeeper
     options: dict[str, object] = {}
+    context = None
     if access.user:
-        secret = f"{access.user}:{access.password.reveal()}"
-        options["auth_data"] = [("digest", secret)]
+        password = access.password.reveal()
+        options["auth_data"] = [("digest", f"{access.user}:{password}")]
+        # A node does not inherit who may use it: without this what we make is open to everybody.
+        # Of the user alone: "whoever made it" would be anybody with our certificate too.
+        options["default_acl"] = [make_digest_acl(access.user, password, all=True)]
     if access.tls:
+        context = tls.client_context("zookeeper", access)
         options.update(
             use_ssl=True,
-            ca=access.ca or ssl.get_default_verify_paths().cafile,
+            ca=access.ca or None,
             certfile=access.cert or None,
             keyfile=access.key or None,
             verify_certs=access.verify,
+            check_hostname=access.verify,
         )
     try:
         client = KazooClient(hosts=addresses, timeout=access.session_ms / 1000, **options)
     except ValueError as error:
         why = f"{addresses!r} is no host:port, nor several separated by commas: {error}"
         raise BadRequest("zookeeper", why) from error
-    client.start_async().wait(connect_s)
-    if not client.connected:
+    try:
+        _start(client, addresses, context, connect_s)
+    except BaseException:
         # Its own stop waits ten seconds for a server that took the connection and is silent.
         threading.Thread(target=_give_up, args=(client,), daemon=True).start()
-        raise Unavailable(
-            f"no ZooKeeper answered at {addresses} for {connect_s:.0f} s: check host and port, "
-            "that it runs, and that this machine can reach it; `cellctl doctor` looks at a "
-            "platform on this machine"
-        )
+        raise
     return client
+
+
+def _start(
+    client: KazooClient, addresses: str, context: ssl.SSLContext | None, connect_s: float
+) -> None:
+    """Wait for the session, but not for servers that all refuse TLS with us: kazoo would go on.
+
+    `context` None: without TLS.
+    """
+    connected = client.start_async()
+    deadline = time.monotonic() + connect_s
+    while not connected.wait(min(LOOK_S, max(0.0, deadline - time.monotonic()))):
+        if context is not None:
+            refusals = [tls.refusal(host, port, context, LOOK_S) for host, port in client.hosts]
+            if all(refusals) and not connected.is_set():
+                raise Unauthenticated(f"ZooKeeper at {addresses}: {refusals[0]} of [zookeeper]")
+        if time.monotonic() >= deadline:
+            raise Unavailable(
+                f"no ZooKeeper answered at {addresses} for {connect_s:.0f} s: check host and port "
+                "(and zookeeper.tls), that it runs, and that this machine can reach it; `cellctl "
+                "doctor` looks at a platform on this machine"
+            )
 
 
 def _give_up(client: KazooClient) -> None:
