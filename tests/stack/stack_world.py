@@ -111,8 +111,7 @@ class StackWorld:
 
     def rewind(self, cell: str) -> None:
         """Stop the cell's worker, rewind its group to the beginning, start the worker."""
-        name = f"ingest-{cell}"
-        self._running.supervisor.stop_child(name)
+        self._running.supervisor.stop_child(f"ingest-{cell}")
         spans = self._seams.firehose().spans()
         starts = {p: s.start for p, s in enumerate(spans)}
 
@@ -124,7 +123,7 @@ class StackWorld:
             return True
 
         until(f"the group of cell {cell} is rewound", rewound, READY_S)
-        self._start_ingest(cell, name)
+        self._start_ingest(cell)
 
     def table_hash(self, cell: str) -> str:
         """A hash over the cell's rows, read over its gateway."""
@@ -142,8 +141,7 @@ class StackWorld:
         all of it; then it goes on with what it had polled, and the second one leaves."""
         first, second = f"ingest-{cell}", f"ingest-{cell}.2"
         supervisor = self._running.supervisor
-        supervisor.start(self._running.service("ingest", cell, self._zookeeper, 2))
-        supervisor.wait_ready([second], READY_S)
+        self._start_ingest(cell, 2)
         self._wait_members(cell, 2)
         supervisor.kill(first, signal.SIGSTOP)
         try:
@@ -153,6 +151,11 @@ class StackWorld:
         self._wait_members(cell, 2)
         supervisor.stop_child(second)
         supervisor.wait_ready([first], READY_S)
+
+    def _start_ingest(self, cell: str, number: int = 1) -> None:
+        spec = self._running.service("ingest", cell, self._zookeeper, number)
+        self._running.supervisor.start(spec)
+        self._running.supervisor.wait_ready([spec.name], READY_S)
 
     def _wait_members(self, cell: str, count: int) -> None:
         checkpoints = self._seams.checkpoints()
