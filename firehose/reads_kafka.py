@@ -55,7 +55,8 @@ class KafkaReaders:
         self._timeout_ms = timeout_ms
         self._config = {
             **client_config(settings),
-            # librdkafka asks for a group's name; without subscription and commit nobody sees it.
+            # librdkafka asks for a group's name; without subscription and commit nobody sees it but
+            # Kafka's ACLs, of which it needs Describe.
             "group.id": f"{topic}-readers",
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,

@@ -10,12 +10,15 @@ from ops.config_settings import Access
 def client_context(section: str, access: Access) -> ssl.SSLContext:
     """What the files of a section make; raises BadRequest(`section.key`) for one that is no use.
 
-    The vendors' clients would say nothing of it, or repeat their attempts until a time-out.
+    The vendors' clients would say nothing of it, or repeat their attempts until a time-out. As
+    with those of ZooKeeper and Redis, the system's authorities are trusted besides.
     """
-    try:
-        context = ssl.create_default_context(cafile=access.ca or None)
-    except OSError as error:
-        raise _unusable(f"{section}.ca", access.ca, "certificates", error) from error
+    context = ssl.create_default_context()
+    if access.ca:
+        try:
+            context.load_verify_locations(access.ca)
+        except OSError as error:
+            raise _unusable(f"{section}.ca", access.ca, "certificates", error) from error
     if access.cert:
         try:
             context.load_cert_chain(access.cert, access.key)

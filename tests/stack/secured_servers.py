@@ -15,7 +15,12 @@ from functools import partial
 from pathlib import Path
 
 from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
     AdminClient,
+    ResourcePatternType,
+    ResourceType,
     ScramCredentialInfo,
     ScramMechanism,
     UserScramCredentialUpsertion,
@@ -23,6 +28,7 @@ from confluent_kafka.admin import (
 from kazoo.client import KazooClient
 from kazoo.security import make_digest_acl
 
+from cell.ingest import group_of
 from ops.config import Config, load_config
 from ops.stack import probes, redis
 from ops.stack.child import ChildSpec
@@ -34,6 +40,17 @@ from tests.unit.certificates import make_certificates
 USER = "dash"
 PASSWORD = "hu:sh, it's \u00a7ecret"
 """With what its ways through files, variables and protocols could stumble over."""
+
+TOPIC_GRANTS = (
+    AclOperation.CREATE,
+    AclOperation.DESCRIBE,
+    AclOperation.DESCRIBE_CONFIGS,
+    AclOperation.READ,
+    AclOperation.WRITE,
+    AclOperation.DELETE,
+)
+GROUP_GRANTS = (AclOperation.DESCRIBE, AclOperation.READ, AclOperation.DELETE)
+"""All that the log and the checkpoints need of Kafka; docs/operating.md names them."""
 
 ROOT = "/secured/dashcell"
 CELL = "a"
@@ -152,13 +169,16 @@ def _kafka_lines(plain: str, controller: int, port: int, pair: Path, ours: Path)
         f"ssl.keystore.location={pair}",
         "ssl.truststore.type=PEM",
         f"ssl.truststore.location={ours / 'ca.pem'}",
+        "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        # Whoever comes by the plain listeners: readiness, the controller, and these tests.
+        "super.users=User:ANONYMOUS",
         # Kafka passes over it for SASL_SSL where it is not said of the listener itself.
         f"{own}.ssl.client.auth=required",
     )
 
 
 def _add_users(plain: str) -> None:
-    """As `kafka-configs --alter --add-config` does; PLAIN has its users in the configuration."""
+    """What kafka-configs and kafka-acls do; PLAIN has its users in the configuration."""
     admin = AdminClient({"bootstrap.servers": plain})
     for kind in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512):
         wanted = UserScramCredentialUpsertion(
@@ -167,6 +187,27 @@ def _add_users(plain: str) -> None:
         # One at a time: a request may name a user only once.
         for future in admin.alter_user_scram_credentials([wanted]).values():
             future.result(10)
+    granted = (
+        (ResourceType.TOPIC, "dashcell-", TOPIC_GRANTS),
+        (ResourceType.GROUP, group_of(""), GROUP_GRANTS),
+        # Of readers without a checkpoint, who name a group all the same.
+        (ResourceType.GROUP, "dashcell-", (AclOperation.DESCRIBE,)),
+    )
+    grants = [
+        AclBinding(
+            kind,
+            prefix,
+            ResourcePatternType.PREFIXED,
+            f"User:{USER}",
+            "*",
+            operation,
+            AclPermissionType.ALLOW,
+        )
+        for kind, prefix, operations in granted
+        for operation in operations
+    ]
+    for future in admin.create_acls(grants).values():
+        future.result(10)
 
 
 def _zookeeper_lines(port: int, pair: Path, ours: Path) -> tuple[str, ...]:

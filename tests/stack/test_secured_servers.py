@@ -13,10 +13,14 @@ import pytest
 from kazoo.client import KazooClient
 from kazoo.exceptions import NoAuthError
 
+from cell.ingest import group_of
 from cell.post_cache_redis import RedisPostCache
+from firehose.checkpoint_kafka import KafkaCheckpoints
+from firehose.log_kafka import KafkaLog
 from idgen.errors import BadRequest, DashcellError, PermissionDenied, Unauthenticated, Unavailable
 from ops.creation import tell_servers
-from ops.wiring.stack import StackSeams
+from ops.wiring.seams import FIREHOSE
+from ops.wiring.stack import StackSeams, kafka_settings
 from router.cells import CellInfo, read_cell
 from tests.conftest import Servers
 from tests.contract.patience import together, until
@@ -24,6 +28,7 @@ from tests.stack.secured_servers import CELL, ROOT, Secured, secured_servers
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
+GROUP = group_of(CELL)
 NOBODY = ("127.0.0.1:1",)
 """The HBase of the cell, which nothing here asks."""
 
@@ -75,13 +80,14 @@ def test_the_log_is_written_and_read(secured: Secured, mechanism: str) -> None:
     (record,) = log.read(1, appended.offset, 1, timeout_ms=5000)
     assert record.value == mechanism.encode()
     assert log.spans()[1].end == appended.offset + 1
+    assert log.offsets_at(appended.at_ms)[1] <= appended.offset
     seams.close()
 
 
 def test_a_group_reads_and_keeps_its_checkpoint(let_in: StackSeams) -> None:
     log, groups = let_in.firehose(), let_in.checkpoints()
     (appended,) = log.append([(0, b"for the group")])
-    member = groups.join("secured", "one")
+    member = groups.join(GROUP, "one")
 
     def found() -> bool:
         return (0, appended.offset) in {
@@ -90,7 +96,28 @@ def test_a_group_reads_and_keeps_its_checkpoint(let_in: StackSeams) -> None:
 
     until("the record", found, PATIENCE_S)
     member.commit({0: appended.offset + 1})
-    assert groups.committed("secured")[0] == appended.offset + 1
+    assert groups.committed(GROUP)[0] == appended.offset + 1
+    assert [one.client for one in groups.members(GROUP)] == ["one"]
+    member.leave()
+    groups.rewind(GROUP, {0: 0})
+    assert groups.committed(GROUP)[0] == 0
+    assert groups.groups() == [GROUP]
+    groups.delete(GROUP)
+    assert groups.groups() == []
+    log.trim(0)
+
+
+def test_what_the_user_is_not_granted_is_denied(secured: Secured) -> None:
+    settings = kafka_settings(secured.config(), secured.kafka)
+    member = KafkaCheckpoints(settings, FIREHOSE, 2).join("not-ours", "one")
+    tasks: list[Callable[[], object]] = [
+        lambda: KafkaLog(settings, "not-ours", 1),
+        lambda: until("a refusal", lambda: member.poll(1, 200).records, PATIENCE_S),
+    ]
+    for task in tasks:
+        error = _raised(task)
+        assert type(error) is PermissionDenied
+        assert "kafka-acls" in str(error)
     member.leave()
 
 
@@ -121,10 +148,10 @@ def test_what_ends_by_a_time_out_says_why_too(secured: Secured) -> None:
     a client that hears of the wrong password and goes on. Side by side, as each takes 10 s."""
     plain = _open(secured, kafka_tls="", kafka_cert="", kafka_key="")
     wrong = _open(secured, kafka_password="wrong")
-    member = wrong.checkpoints().join("secured", "stranger")
+    member = wrong.checkpoints().join(GROUP, "stranger")
     tasks: list[Callable[[], object]] = [
         plain.firehose,
-        lambda: wrong.checkpoints().committed("secured"),
+        lambda: wrong.checkpoints().committed(GROUP),
         lambda: until("a refusal", lambda: member.poll(1, 200).records, PATIENCE_S),
     ]
     unspoken, committed, joined = together([partial(_raised, task) for task in tasks], PATIENCE_S)
