@@ -5,9 +5,12 @@ another password, trusts another authority or has no certificate is turned away 
 that names the settings to look at, and without a hang.
 """
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 from kazoo.client import KazooClient
@@ -18,13 +21,14 @@ from cell.post_cache_redis import RedisPostCache
 from firehose.checkpoint_kafka import KafkaCheckpoints
 from firehose.log_kafka import KafkaLog
 from idgen.errors import BadRequest, DashcellError, PermissionDenied, Unauthenticated, Unavailable
+from ops.config import environment_of
 from ops.creation import tell_servers
 from ops.wiring.seams import FIREHOSE
 from ops.wiring.stack import StackSeams, kafka_settings
-from router.cells import CellInfo, read_cell
+from router.cells import CellInfo, read_cell, read_services
 from tests.conftest import Servers
 from tests.contract.patience import together, until
-from tests.stack.secured_servers import CELL, ROOT, Secured, secured_servers
+from tests.stack.secured_servers import CELL, PASSWORD, ROOT, Secured, secured_servers
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
@@ -253,6 +257,35 @@ def test_zookeeper_turns_away(secured: Secured, case: str) -> None:
     error = _raised(lambda: _open(secured, **_placed(secured, changed)))
     assert type(error) is Unauthenticated
     assert remedy in str(error)
+
+
+def test_a_service_finds_its_files_and_is_let_in(
+    secured: Secured, let_in: StackSeams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process of its own, in another folder than the one that its files are relative to."""
+    monkeypatch.chdir(secured.ours)
+    config = secured.config(
+        servers_zookeeper=secured.zookeeper,
+        zookeeper_ca="ca.pem",
+        zookeeper_cert="client.pem",
+        zookeeper_key="client.key",
+    )
+    serve = [sys.executable, "-m", "ops.cellctl.main", "serve", "idgen", "--data", str(tmp_path)]
+    environment = environment_of(config)
+    with (
+        (tmp_path / "idgen.log").open("w") as log,
+        subprocess.Popen(serve, cwd=tmp_path, env=environment, stderr=log) as service,
+    ):
+        try:
+            registered = partial(read_services, let_in.registry, "idgen")
+            (info,) = until("idgen in the registry", registered, PATIENCE_S)
+            assert info.pid == service.pid
+        finally:
+            service.terminate()
+    said = (tmp_path / "idgen.log").read_text()
+    assert service.returncode == 0, said
+    assert PASSWORD not in said
+    assert registered() == []
 
 
 # -- Redis ---------------------------------------------------------------------------------------
