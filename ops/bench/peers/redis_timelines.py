@@ -4,8 +4,8 @@ Mastodon's `app/lib/feed_manager.rb`: ZADD feed:home:READER ID ID, then ZREMRANG
 MAX_ITEMS (800). Both for every follower, in pipelines. `RedisTimelines` is redis-py with hiredis;
 `PackedTimelines` makes the same commands without a client library: the limit of Redis and Python.
 
-Give them a Redis of their own: what a cache evicts would not be a timeline any more, so both refuse
-one that has evicted keys.
+Give them a Redis of their own, with room: what a cache evicts is no timeline any more, and a write
+during which keys were evicted counts as failed.
 """
 
 import itertools
@@ -44,6 +44,7 @@ class RedisTimelines:
     def __init__(self, address: str, *, readers_a_pipeline: int = READERS_A_PIPELINE) -> None:
         self._redis = redis.Redis.from_url(f"redis://{address}", socket_timeout=TIMEOUT_S)
         self._readers = readers_a_pipeline
+        self._evicted = _evicted(self._redis)
 
     def write(self, fanouts: Sequence[Fanout]) -> int:
         """Add to every timeline and trim it."""
@@ -59,7 +60,7 @@ class RedisTimelines:
             except redis.RedisError as error:
                 raise PeerFailed(f"Redis: {error}") from error
             rows += len(pairs)
-        _check_nothing_evicted(self._redis)
+        _check_kept(self._redis, self._evicted)
         return rows
 
     def close(self) -> None:
@@ -79,6 +80,7 @@ class PackedTimelines:
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._reader = hiredis.Reader()
         self._readers = readers_a_pipeline
+        self._evicted = _evicted(self._redis)
 
     def write(self, fanouts: Sequence[Fanout]) -> int:
         """Add to every timeline and trim it."""
@@ -89,7 +91,7 @@ class PackedTimelines:
             rows += self._read(waiting)
             waiting = len(pairs)
         rows += self._read(waiting)
-        _check_nothing_evicted(self._redis)
+        _check_kept(self._redis, self._evicted)
         return rows
 
     def close(self) -> None:
@@ -133,7 +135,11 @@ def packed(pairs: Sequence[tuple[int, int]]) -> bytes:
     return b"".join(parts)
 
 
-def _check_nothing_evicted(client: redis.Redis) -> None:
-    evicted = client.info("stats")["evicted_keys"]
-    if evicted:
-        raise PeerFailed(f"Redis has evicted {evicted} timelines: give it more memory")
+def _evicted(client: redis.Redis) -> int:
+    return int(client.info("stats")["evicted_keys"])
+
+
+def _check_kept(client: redis.Redis, before: int) -> None:
+    gone = _evicted(client) - before
+    if gone:
+        raise PeerFailed(f"Redis has evicted {gone} timelines: give it more memory")
