@@ -5,6 +5,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.stamp
+BENCH_STAMP := .venv/.bench-stamp
 SEED ?= 1
 DEMO_SECONDS ?= 60
 # Where servers' jars are kept for all checkouts of a user.
@@ -13,10 +14,10 @@ CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/dashcell
 HIGGS ?= $(or $(DASHCELL_HIGGS_DIR),../shared/data/higgs)
 FAST := tests/unit tests/properties tests/contract tests/cli tests/house
 
-.PHONY: help setup jars demo test check lint types layers fast-tests higgs sim docs clean
+.PHONY: help setup jars demo test check lint types layers fast-tests higgs bench bench-quick sim docs clean
 
 help: ## what there is (this list)
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  variables: PYTHON=python3.12  SEED=7  DEMO_SECONDS=10"
 
 setup: $(STAMP) jars ## .venv with all packages, and the real servers' jars in the user's cache
@@ -58,6 +59,17 @@ fast-tests: $(STAMP)
 
 higgs: setup ## the whole Higgs week on the real servers, with its figures
 	@$(BIN)/python -m ops.bench.higgs --week "$(HIGGS)"
+
+$(BENCH_STAMP): $(STAMP)
+	@echo "bench: installing what draws and counts into .venv"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $(BENCH_STAMP)
+
+bench: setup $(BENCH_STAMP) ## all figures beside all peers, into docs/performance.* (40 minutes)
+	@$(BIN)/python -m ops.bench.main --week "$(HIGGS)" --out docs $(if $(CI),--required)
+
+bench-quick: setup $(BENCH_STAMP) ## three of them; fails when a ratio has fallen by a fifth (3 minutes)
+	@$(BIN)/python -m ops.bench.main --quick --against docs/performance.json $(if $(CI),--required)
 
 sim: $(STAMP) ## what is simulated, from one seed (SEED=7)
 	@DASHCELL_SIM_SEED=$(SEED) $(BIN)/python -m pytest --quiet tests/sim

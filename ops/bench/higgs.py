@@ -11,14 +11,14 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.request
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from cell.dashboard import Context
 from idgen.clock import SystemClock
 from idgen.errors import NotFound
+from ops.bench.processes import metric_sum, resident_mib
 from ops.config import load_config
 from ops.higgs import Recording, activities, edges, recording, sample
 from ops.load_journal import Journal, fingerprint
@@ -29,7 +29,6 @@ from ops.stack.state import read_state
 
 LOOK_S = 0.5
 DEADLINE_MS = 60_000
-PAGE_BYTES = 4096
 
 
 @dataclass(slots=True)
@@ -96,26 +95,14 @@ class Run:
         found: dict[str, int] = {}
         for service in self._running.platform.status().services:
             if service.name.startswith("ingest"):
-                url = f"http://{service.admin}/metrics"
-                with urllib.request.urlopen(url, timeout=10) as answer:
-                    rows = _sample(answer.read().decode().splitlines())
-                    found[service.name] = found.get(service.name, 0) + rows
+                rows = int(metric_sum(service.admin, ROWS_WRITTEN))
+                found[service.name] = found.get(service.name, 0) + rows
         return found
 
     def _memory(self) -> dict[str, int]:
         recorded = read_state(self._folder)
         assert recorded is not None, "the platform runs"
-        return {child.name: _resident_mib(child.process.pid) for child in recorded.children}
-
-
-def _sample(lines: Iterable[str]) -> int:
-    values = [float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(ROWS_WRITTEN.name)]
-    return int(sum(values))
-
-
-def _resident_mib(pid: int) -> int:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * PAGE_BYTES // (1 << 20)
+        return {child.name: resident_mib(child.process.pid) for child in recorded.children}
 
 
 def report(outcome: Outcome) -> str:

@@ -1,0 +1,190 @@
+"""What clients ask, made picklable: a page through a router, and a post until it can be seen.
+
+Pages are asked for with bytes made beforehand and their answers are looked at as bytes: a client of
+Python objects would spend on decoding more than the servers on answering, on their own two cores.
+One answer in `CHECK_EVERY` is decoded whole and compared with what was asked for.
+"""
+
+import socket
+import time
+from dataclasses import dataclass
+
+from cell.dashboard import Context, PageQuery
+from firehose.event import Draft
+from idgen.errors import DeadlineExceeded, Unavailable
+from ops import thrift_values as values
+from ops.bench.load import zipf_order
+from ops.bench.open_loop import Call
+from ops.dashboard_client import DashboardClient
+from ops.thrift_calls import decode_answer, encode_call
+
+CHECK_EVERY = 100
+ORDER = 100_000
+"""So many readers are drawn; then it begins again."""
+DEADLINE_MS = 30_000
+_ANSWER = b"\x80\x01\x00\x02\x00\x00\x00\x04page\x00\x00\x00\x00\x0c\x00\x00"
+"""How a reply with a result begins: strict, a reply, its name, our sequence id, field 0."""
+
+_BARE_ANSWER = b"\x80\x01\x00\x02\x00\x00\x00\x04page\x00\x00\x00\x00\x0f\x00\x00\x0c"
+
+
+class Framed:
+    """One framed Thrift connection, used by one thread."""
+
+    def __init__(self, address: str) -> None:
+        host, _, port = address.rpartition(":")
+        self._socket = socket.create_connection((host, int(port)), timeout=DEADLINE_MS / 1000)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def exchange(self, frame: bytes) -> bytes:
+        """Send a frame and read the answer's, without its length."""
+        self._socket.sendall(frame)
+        got = self._socket.recv(1 << 18)
+        if not got:
+            raise ConnectionError("the server closed the connection")
+        while len(got) < 4:
+            got += self._more()
+        size = int.from_bytes(got[:4]) + 4
+        if len(got) == size:
+            return got[4:]
+        parts = [got]
+        left = size - len(got)
+        while left > 0:
+            parts.append(self._more())
+            left -= len(parts[-1])
+        return b"".join(parts)[4:]
+
+    def _more(self) -> bytes:
+        more = self._socket.recv(1 << 18)
+        if not more:
+            raise ConnectionError("the server closed the connection within an answer")
+        return more
+
+
+def page_frame(query: PageQuery) -> bytes:
+    """A call of `page` with its frame's length."""
+    context = values.wire.Context(deadline_ms=DEADLINE_MS)
+    body = encode_call(values.wire.Dashboard, "page", values.query_to_wire(query, context))
+    return len(body).to_bytes(4) + body
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """Pages of readers, the popular ones more often (Zipf), each full of whole posts.
+
+    `readers` are (first, how many) of consecutive users.
+    """
+
+    address: str
+    readers: tuple[int, int]
+    limit: int = 20
+    seed: int = 1
+
+    def __call__(self) -> Call:
+        """A connection of its own."""
+        first, count = self.readers
+        order = zipf_order(count, ORDER, self.seed).tolist()
+        connection = Framed(self.address)
+        frames: dict[int, bytes] = {}
+
+        def call(number: int) -> None:
+            reader = first + order[number % ORDER]
+            frame = frames.get(reader)
+            if frame is None:
+                frame = frames[reader] = page_frame(PageQuery(reader, limit=self.limit))
+            reply = connection.exchange(frame)
+            if number % CHECK_EVERY == 0 or not reply.startswith(_ANSWER):
+                check_page(reply, self.limit)
+
+        return call
+
+
+@dataclass(frozen=True, slots=True)
+class BarePages:
+    """The same of a bare page server (ops/bench/peers/bare_pages.thrift)."""
+
+    address: str
+    readers: tuple[int, int]
+    limit: int = 20
+    seed: int = 1
+
+    def __call__(self) -> Call:
+        """A connection of its own."""
+        first, count = self.readers
+        order = zipf_order(count, ORDER, self.seed).tolist()
+        connection = Framed(self.address)
+        whole = _BARE_ANSWER + self.limit.to_bytes(4)
+
+        def call(number: int) -> None:
+            reader = first + order[number % ORDER]
+            reply = connection.exchange(_bare_frame(reader, self.limit))
+            if not reply.startswith(whole):
+                raise Unavailable(f"no page of {self.limit} entries but {reply[:80]!r}")
+
+        return call
+
+
+def _bare_frame(reader: int, limit: int) -> bytes:
+    """page(1: i64 reader, 2: i64 before = 0, 3: i32 limit)."""
+    body = b"".join(
+        (
+            b"\x80\x01\x00\x01\x00\x00\x00\x04page\x00\x00\x00\x00",
+            b"\x0a\x00\x01", reader.to_bytes(8),
+            b"\x0a\x00\x02", bytes(8),
+            b"\x08\x00\x03", limit.to_bytes(4), b"\x00",
+        )
+    )  # fmt: skip
+    return len(body).to_bytes(4) + body
+
+
+def check_page(reply: bytes, limit: int) -> None:
+    """Raises what the reply holds, and Unavailable for a page that is not full of whole posts."""
+    answer = decode_answer(values.wire.Dashboard, "page", reply)
+    page = values.page_from_wire(answer)
+    whole = sum(e.post is not None and e.post.draft is not None for e in page.entries)
+    if whole != limit:
+        raise Unavailable(f"a page has {whole} whole posts of {limit}")
+
+
+@dataclass(frozen=True, slots=True)
+class PostsSeen:
+    """Posts through the router, each until the follower whose row lies last sees it on a page.
+
+    `authors` and their `readers` take turns, so that many are under way at once.
+    """
+
+    address: str
+    authors: tuple[int, ...]
+    readers: tuple[int, ...]
+    poll_s: float = 0.001
+    deadline_s: float = 60.0
+
+    def __call__(self) -> Call:
+        """A connection for the posts, and one for the pages."""
+        client = DashboardClient([self.address])
+        pages = Framed(self.address)
+        context = Context(DEADLINE_MS)
+        body = "a post of average length, " * 8
+
+        def call(number: int) -> None:
+            turn = number % len(self.authors)
+            author, reader = self.authors[turn], self.readers[turn]
+            receipt = client.publish(context, author, Draft(body=body), None)
+            frame = page_frame(PageQuery(reader, limit=5))
+            until = time.monotonic() + self.deadline_s
+            while not _shows(pages.exchange(frame), receipt.id):
+                if time.monotonic() > until:
+                    raise DeadlineExceeded(f"post {receipt.id} is not seen by {reader}")
+                time.sleep(self.poll_s)
+
+        return call
+
+
+def _shows(reply: bytes, post_id: int) -> bool:
+    """Whether a page has the post: looked for as an i64 first, which is all but always right."""
+    if post_id.to_bytes(8) not in reply:
+        if not reply.startswith(_ANSWER):
+            decode_answer(values.wire.Dashboard, "page", reply)
+        return False
+    page = values.page_from_wire(decode_answer(values.wire.Dashboard, "page", reply))
+    return any(entry.id == post_id for entry in page.entries)

@@ -1,0 +1,121 @@
+"""`make bench` and `make bench-quick`: what the product reaches, beside peers.
+
+    python -m ops.bench.main [--quick] [--only NAME ...] [--out FOLDER] [--against FILE]
+
+Prints a table on stdout and its progress on stderr. With `--out` performance.json, performance.md
+and the plots are written there. With `--against` it fails when a ratio has fallen by more than a
+fifth against that file. It fails as well when a measure could not be taken, and with `--required`
+(CI) when a peer could not be run. A missed goal is a result, and no failure.
+"""
+
+import argparse
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from idgen.errors import DashcellError
+from ops.bench import machine
+from ops.bench.bench import Bench
+from ops.bench.measure import Figure, Measure, failed
+from ops.bench.measures import (
+    average_post,
+    depth,
+    fanout,
+    giant,
+    growth,
+    memory,
+    pages,
+    pages_beside,
+    size,
+    week,
+)
+from ops.bench.plots import draw
+from ops.bench.report import from_json, regressions, table, to_json, to_markdown
+from ops.config import jar_cache, load_config
+
+MEASURES = (fanout, pages, average_post, depth, pages_beside, giant, week, size, memory, growth)
+"""In the order in which they are taken: those that share a stage follow each other."""
+QUICK = (fanout, pages, depth)
+PLOTS = "performance"
+MINUTES_MAX = 38.0
+"""No measure is begun after so long: `make bench` takes at most forty minutes."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """One run; the exit code."""
+    given = _parser().parse_args(arguments)
+    chosen = [m for m in (QUICK if given.quick else MEASURES) if m.NAME in (given.only or [m.NAME])]
+    bench = Bench(quick=given.quick, cache=jar_cache(load_config()), week_folder=given.week)
+    figures = _measured(bench, [(m.NAME, m.run) for m in chosen])
+    print(table(figures))
+    if given.out is not None:
+        _write(given.out, figures, bench)
+    return _exit_code(figures, given.against, required=given.required)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a part of it, in three minutes")
+    parser.add_argument("--only", nargs="+", choices=[m.NAME for m in MEASURES], metavar="NAME")
+    parser.add_argument("--out", type=Path, help="where performance.json and .md are written")
+    parser.add_argument("--against", type=Path, help="a performance.json to compare ratios with")
+    parser.add_argument("--required", action="store_true", help="fail when a peer cannot be run")
+    parser.add_argument("--week", type=Path, help="the folder of the Higgs data set")
+    return parser
+
+
+def _measured(bench: Bench, measures: Sequence[tuple[str, object]]) -> list[Figure]:
+    """The figures of all measures; of one that failed the reason."""
+    began = time.monotonic()
+    figures: list[Figure] = []
+    try:
+        for name, run in measures:
+            assert callable(run)
+            if time.monotonic() - began > MINUTES_MAX * 60:
+                figures.append(_without(name, "there was no time left"))
+                continue
+            bench.tell(f"measuring {name}")
+            try:
+                figures += run(bench)
+            except (DashcellError, OSError, ValueError, RuntimeError) as error:
+                traceback.print_exc()
+                figures.append(_without(name, f"{type(error).__name__}: {error}"))
+                bench.close()  # whatever state its stage is in, the next one begins afresh
+    finally:
+        bench.close()
+    return figures
+
+
+def _without(name: str, why: str) -> Figure:
+    return failed(Measure(name, name, "", higher_is_better=True), why)
+
+
+def _write(folder: Path, figures: Sequence[Figure], bench: Bench) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = draw(folder / PLOTS, figures, bench.curves)
+    plots = [(title, f"{PLOTS}/{file}") for title, file in drawn]
+    (folder / "performance.json").write_bytes(to_json(figures))
+    (folder / "performance.md").write_text(to_markdown(figures, machine.facts(), plots))
+
+
+def _exit_code(figures: Sequence[Figure], against: Path | None, *, required: bool) -> int:
+    bad = [f"{f.what}: {f.note}" for f in figures if f.figure is None]
+    if required:
+        bad += [
+            f"{f.what}: {f.peer} was not run: {f.note}"
+            for f in figures
+            if f.peer and f.ratio is None
+        ]
+    if against is not None and against.is_file():
+        bad += regressions(figures, from_json(against.read_bytes()))
+    elif against is not None:
+        print(f"bench: there is no {against} yet: nothing to compare with", file=sys.stderr)
+    for line in bad:
+        print(f"bench: {line}", file=sys.stderr)
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

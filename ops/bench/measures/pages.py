@@ -1,0 +1,103 @@
+"""Pages: 20 full posts of 600 bytes, through router and cell, of 2,000 readers with hundreds of
+entries each, popular ones asked for more often (Zipf, exponent 1).
+
+At 500 a second: an open loop with Poisson arrivals from two client processes; a page's time begins
+when it was due and ends when its last byte is there. Clients send bytes made beforehand and decode
+one answer in a hundred whole, to see that it holds 20 posts. Warm: the newest posts are in the
+cache, blocks and connections are used. p50 and p99 are taken per round.
+
+At most: 8 clients (2 processes of 4 threads) that ask again as soon as they are answered; pages a
+second. The peer is asked by the same clients: a bare server that scans HBase for each page and
+takes the posts from Redis, several processes on one port.
+"""
+
+from ops.bench.bench import READERS, Bench, crowd_of
+from ops.bench.calls import Pages
+from ops.bench.clients import Load, run_load
+from ops.bench.load import READERS_FROM, repeated
+from ops.bench.measure import PRODUCT, Figure, Goal, Measure, Side, Trials, figures_of
+from ops.bench.peers_of_stage import BARE_PAGES
+from ops.bench.stage import Stage
+
+NAME = "pages"
+RATE_PER_S = 500
+POSTS_EACH = 20
+BODY = "a page's post, " * 40
+READER_COUNT = 2_000
+FIRST_READER = READERS_FROM + 4 * 10_000_000
+ROUNDS = 3
+
+
+def prepare(bench: Bench) -> Stage:
+    """A stage whose readers have dashboards."""
+    stage = bench.graph()
+    if stage.once("dashboards"):
+        bench.tell("filling dashboards")
+        group = crowd_of(READERS)
+        stage.deliver(stage.posts(repeated(group.authors, len(group.authors) * POSTS_EACH), BODY))
+    return stage
+
+
+def calls(stage: Stage, address: str | None = None) -> Pages:
+    """What a client asks; of the router, or at another address."""
+    return Pages(address or stage.found.router, (FIRST_READER, READER_COUNT))
+
+
+def run(bench: Bench) -> list[Figure]:
+    """At a rate, then at most; a quick run has the latter, against the peer."""
+    stage = prepare(bench)
+    run_load(Load(2.0 if bench.quick else 5.0), calls(stage))  # fills the cache
+    found = [] if bench.quick else at_a_rate(bench, stage)
+    return [*found, *at_most(bench, stage)]
+
+
+def at_a_rate(bench: Bench, stage: Stage) -> list[Figure]:
+    """p50 and p99 at RATE_PER_S."""
+    load = Load(12.0, RATE_PER_S)
+    latencies = [run_load(load, calls(stage)).latencies for _ in range(ROUNDS)]
+    for found in latencies:
+        bench.tell(f"pages: p50 {found.ms(50):.2f} ms, p99 {found.ms(99):.2f} ms")
+    what = f"a page of 20 posts, {RATE_PER_S} pages/s"
+    sent = max(found.closed_ms(99) for found in latencies)
+    note = f"a closed loop would have said p99 {sent:.2f} ms"
+    return percentiles(
+        NAME, what, {50: [f.ms(50) for f in latencies], 99: [f.ms(99) for f in latencies]},
+        {50: 1.0, 99: 10.0}, note,
+    )  # fmt: skip
+
+
+def percentiles(
+    name: str,
+    what: str,
+    found: dict[int, list[float]],
+    bounds: dict[int, float],
+    note: str = "",
+) -> list[Figure]:
+    """A figure in milliseconds for each percentile, with a goal where there is a bound."""
+    figures: list[Figure] = []
+    for percentile, values in found.items():
+        goals = (Goal(bounds[percentile]),) if percentile in bounds else ()
+        measure = Measure(
+            f"{name}-p{percentile}", f"{what}: p{percentile}", "ms", higher_is_better=False,
+            goals=goals,
+        )  # fmt: skip
+        figures += figures_of(measure, Trials({PRODUCT: values}), note if percentile == 99 else "")
+    return figures
+
+
+def at_most(bench: Bench, stage: Stage) -> list[Figure]:
+    """Pages a second of 8 clients, against the bare server."""
+    load = Load(4.0, processes=2, threads=4, warm_s=1.0)
+
+    def bare() -> float:
+        return run_load(load, bench.peers("graph").page_calls(FIRST_READER, READER_COUNT)).per_s
+
+    measure = Measure(
+        f"{NAME}-most",
+        "pages of 20 posts at most, 8 clients",
+        "pages/s",
+        higher_is_better=True,
+        sides=(Side(PRODUCT, lambda: run_load(load, calls(stage)).per_s), Side(BARE_PAGES, bare)),
+        goals=(Goal(2.0, BARE_PAGES),),
+    )
+    return bench.compare(measure, 5)

@@ -1,0 +1,179 @@
+"""What a run has found: a table for the terminal, performance.json, performance.md; no I/O.
+
+performance.json is a list of objects, one for each figure beside one peer (or alone): what, figure,
+unit, peer, peer_figure, ratio, goal, met; and measure (a short name), better, the spreads, rounds,
+note. Absent values are null.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from ops.bench.measure import Figure, Spread
+
+REGRESSION = 0.20
+"""By how much a ratio may be worse than the committed one before it counts as fallen."""
+
+_WHAT_WIDTH = 58
+
+
+def to_json(figures: Sequence[Figure]) -> bytes:
+    """performance.json: one object a line's worth of indentation, ending in a newline."""
+    objects = [
+        {
+            **_null_for_empty(msgspec.to_builtins(figure)),
+            # The names that everybody looks for come first.
+        }
+        for figure in figures
+    ]
+    first = ("what", "figure", "unit", "peer", "peer_figure", "ratio", "goal", "met")
+    ordered = [
+        {name: o[name] for name in (*first, *(k for k in o if k not in first))} for o in objects
+    ]
+    return msgspec.json.format(msgspec.json.encode(ordered), indent=1) + b"\n"
+
+
+def from_json(data: bytes) -> list[Figure]:
+    """The inverse of `to_json`. Raises msgspec.ValidationError for something else."""
+    objects = msgspec.json.decode(data, type=list[dict[str, object]])
+    kept = [
+        {name: value for name, value in o.items() if value is not None or name == "figure"}
+        for o in objects
+    ]
+    return msgspec.convert(kept, type=list[Figure])
+
+
+def _null_for_empty(values: dict[str, object]) -> dict[str, object]:
+    return {name: None if value == "" else value for name, value in values.items()}
+
+
+def regressions(now: Sequence[Figure], committed: Sequence[Figure]) -> list[str]:
+    """What has become worse by more than REGRESSION, in words; only ratios are compared.
+
+    Figures of two machines, or of one on two days, say little; ratios taken within a run do. A
+    ratio that was there and cannot be taken any more counts as well.
+    """
+    before = {(f.measure, f.peer): f for f in committed if f.ratio is not None}
+    found = []
+    for figure in now:
+        known = before.get((figure.measure, figure.peer))
+        if known is None or known.ratio is None:
+            continue
+        name = f"{figure.what}, against {figure.peer}"
+        if figure.ratio is None:
+            found.append(f"{name}: no ratio ({figure.note}), it was {known.ratio:.2f}")
+            continue
+        kept = (
+            figure.ratio / known.ratio if figure.better == "higher" else known.ratio / figure.ratio
+        )
+        if kept < 1 - REGRESSION:
+            found.append(
+                f"{name}: the ratio is {figure.ratio:.2f}, it was {known.ratio:.2f} "
+                f"({figure.better} is better, {1 - kept:.0%} worse)"
+            )
+    return found
+
+
+def verdict(figure: Figure) -> str:
+    """One word for a line: what became of its goal."""
+    if figure.figure is None:
+        return "FAILED"
+    if figure.peer and figure.ratio is None:
+        return "NOT RUN"
+    if figure.met is None:
+        return ""
+    return "met" if figure.met else "MISSED"
+
+
+def table(figures: Sequence[Figure]) -> str:
+    """All figures for a terminal; notes below."""
+    rows = [("what", "figure", "", "peer", "its", "ratio", "goal", "")]
+    rows += [
+        (
+            f.what,
+            number(f.figure),
+            f.unit,
+            f.peer,
+            number(f.peer_figure),
+            number(f.ratio),
+            f.goal,
+            verdict(f),
+        )
+        for f in figures
+    ]
+    widths = [min(_WHAT_WIDTH, max(len(row[i]) for row in rows)) for i in range(len(rows[0]))]
+    right = {1, 4, 5}
+    lines = []
+    for row in rows:
+        cells = [
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    lines += [f"* {about(f)}: {f.note}" for f in figures if f.note]
+    return "\n".join(lines)
+
+
+def about(figure: Figure) -> str:
+    """What a line is about, with its peer."""
+    return f"{figure.what}, against {figure.peer}" if figure.peer else figure.what
+
+
+def number(value: float | None) -> str:
+    """Three digits of a small number, whole large ones; "-" for none."""
+    if value is None:
+        return "-"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
+
+
+def spread_text(spread: Spread | None) -> str:
+    """Quartiles, and smallest to largest in brackets."""
+    if spread is None:
+        return "-"
+    return (
+        f"{number(spread.lower)}..{number(spread.upper)} "
+        f"({number(spread.low)}..{number(spread.high)})"
+    )
+
+
+def to_markdown(
+    figures: Sequence[Figure], facts: Mapping[str, str], plots: Sequence[tuple[str, str]]
+) -> str:
+    """docs/performance.md: `facts` are versions and the machine, `plots` (title, file) pairs."""
+    head = (
+        "| what | figure | quartiles (all) | peer | its | ratio | quartiles (all) | goal | |",
+        "|---|---|---|---|---|---|---|---|---|",
+    )
+    rows = [
+        f"| {f.what} | {number(f.figure)} {f.unit} | {spread_text(f.spread)} | {f.peer or '-'} "
+        f"| {number(f.peer_figure)} | {number(f.ratio)} | {spread_text(f.ratio_spread)} "
+        f"| {f.goal or '-'} | {verdict(f)} |"
+        for f in figures
+    ]
+    notes = [f"- {about(f)}: {f.note}" for f in figures if f.note]
+    return "\n".join(
+        [
+            "# Performance",
+            "This page is the output of `make bench`, which writes it anew together with",
+            "[performance.json](performance.json). Product and peers ran in turns on one machine",
+            "that ran all servers and the load as well. A figure is the median of its rounds, a",
+            "ratio the median of the ratios round by round. Figures are those of this machine:",
+            "compare ratios.",
+            "",
+            *head,
+            *rows,
+            "",
+            *(["Notes:", "", *notes, ""] if notes else []),
+            "## Where it ran",
+            "| | |",
+            "|---|---|",
+            *(f"| {name} | {value} |" for name, value in facts.items()),
+            "",
+            *(line for title, file in plots for line in (f"![{title}]({file})", "")),
+            "## What each measure is",
+            "The first lines of every module of `ops/bench/measures` say what is measured and how.",
+            "",
+        ]
+    )
