@@ -2,7 +2,8 @@
 
 HBase's files are on this machine: below its root folder a table has a folder for each region, and
 in it one for the family with the store files. Neither gateway can flush; disabling a table does, as
-its regions are closed. A compaction is asked for and then seen: it leaves none of the old files.
+its regions are closed. A major compaction is asked for and then seen: each region with files gets
+one new file. The old ones stay beside it until HBase comes round to them, so they are not counted.
 """
 
 import threading
@@ -18,7 +19,6 @@ from thriftpy2.rpc import make_client
 from cell.hbase_bytes import FAMILY
 from idgen import idl
 from idgen.errors import DeadlineExceeded
-from ops.bench.processes import folder_bytes
 from ops.bench.stage import Stage, full_name
 
 COMPACTED_S = 300.0
@@ -60,10 +60,10 @@ def create(stage: Stage, table: str, form: Form) -> None:
         client.close()
 
 
-def compact(stage: Stage, table: str) -> None:
-    """Flush a table and compact it wholly; returns when that is done. Raises DeadlineExceeded.
+def compacted_bytes(stage: Stage, table: str) -> int:
+    """Flush a table and compact it wholly; what it weighs then. Raises DeadlineExceeded.
 
-    The table is away for a moment: nothing may be using it.
+    The table is away for a moment, and nothing may write into it.
     """
     connection = _happybase(stage)
     try:
@@ -75,10 +75,12 @@ def compact(stage: Stage, table: str) -> None:
         connection.compact_table(name, major=True)
         until = time.monotonic() + COMPACTED_S
         pause = threading.Event()
-        while not _is_compacted(before, _files(stage, table)):
+        while not all(_new(family, names) for family, names in before.items() if names):
             if time.monotonic() > until:
                 raise DeadlineExceeded(f"{table} is not compacted after {COMPACTED_S:.0f} s")
             pause.wait(0.2)
+        new = [path for family, names in before.items() for path in _new(family, names)]
+        return sum(path.stat().st_size for path in new)
     finally:
         connection.close()
 
@@ -90,11 +92,6 @@ def drop(stage: Stage, table: str) -> None:
         connection.delete_table(full_name(table), disable=True)
     finally:
         connection.close()
-
-
-def bytes_on_disk(stage: Stage, table: str) -> int:
-    """All store files of a table."""
-    return sum(folder_bytes(family) for family in _families(stage, table))
 
 
 def _happybase(stage: Stage) -> Any:
@@ -118,17 +115,13 @@ def _families(stage: Stage, table: str) -> list[Path]:
 
 def _files(stage: Stage, table: str) -> Mapping[Path, frozenset[str]]:
     """Names of store files by region."""
-    return {
-        family: frozenset(p.name for p in family.iterdir() if not p.name.startswith("."))
-        for family in _families(stage, table)
-    }
+    return {family: frozenset(_store_files(family)) for family in _families(stage, table)}
 
 
-def _is_compacted(
-    before: Mapping[Path, frozenset[str]], now: Mapping[Path, frozenset[str]]
-) -> bool:
-    return all(
-        not (names & now.get(family, frozenset())) and len(now.get(family, ())) <= 1
-        for family, names in before.items()
-        if names
-    )
+def _store_files(family: Path) -> list[str]:
+    return [path.name for path in family.iterdir() if not path.name.startswith(".")]
+
+
+def _new(family: Path, known: frozenset[str]) -> list[Path]:
+    """The store files that a region has beside those known of it."""
+    return [family / name for name in _store_files(family) if name not in known]

@@ -15,7 +15,7 @@ from ops.bench.peers.bare_loop import BareLoop
 from ops.bench.peers.bare_pages import BarePages
 from ops.bench.peers.happybase_batch import HappybaseBatch
 from ops.bench.peers.java_client import JavaClient
-from ops.bench.peers.redis_timelines import RedisTimelines
+from ops.bench.peers.redis_timelines import PackedTimelines, RedisTimelines
 from ops.bench.peers.stream_framework import StreamFramework, environment
 from ops.bench.peers.writer import Fanout, PeerFailed, Writer, rows_in
 from ops.bench.stage import CELL, Stage, full_name
@@ -30,9 +30,10 @@ BARE = "bare loop"
 JAVA = "HBase's Java client"
 HAPPYBASE = "happybase Table.batch"
 REDIS = "Redis pipeline"
+PACKED = "Redis pipeline, packed by hand"
 STREAM_FRAMEWORK = "stream-framework"
 BARE_PAGES = "bare page server"
-WRITERS = (BARE, JAVA, HAPPYBASE, REDIS, STREAM_FRAMEWORK)
+WRITERS = (BARE, JAVA, HAPPYBASE, REDIS, PACKED, STREAM_FRAMEWORK)
 
 TABLES = {BARE: "bench_bare", JAVA: "bench_java", HAPPYBASE: "bench_happybase"}
 TIMELINES_MB = 2048
@@ -59,6 +60,7 @@ class PeersOfStage:
                     self._stage.found.hbase_thrift1, self.table(HAPPYBASE)
                 ),
                 REDIS: lambda: RedisTimelines(self.redis("timelines")),
+                PACKED: lambda: PackedTimelines(self.redis("packed")),
                 STREAM_FRAMEWORK: lambda: StreamFramework(
                     environment(self._cache, self._progress), self.redis("feeds")
                 ),

@@ -43,15 +43,3 @@ def sum_of(lines: Iterable[str], metric: Metric) -> float:
     # A name ends at its labels or at a blank: others may begin with it.
     ends = (f"{metric.name}{{", f"{metric.name} ")
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(ends))
-
-
-def folder_bytes(folder: Path) -> int:
-    """Bytes of all files below a folder; one that vanishes meanwhile counts nothing."""
-    total = 0
-    for path in folder.rglob("*"):
-        try:
-            if path.is_file():
-                total += path.stat().st_size
-        except FileNotFoundError:
-            continue
-    return total

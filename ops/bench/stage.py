@@ -225,7 +225,7 @@ class Stage:
             raise ValueError("stop the ingest worker before edges are planted")
         at = self.ends()[partition_of(author, self.partitions)]
         version = version_of(self.band, at)
-        value = np.frombuffer(keys.pack_flagged(live=True, number=version), dtype=np.uint8)
+        value = np.frombuffer(keys.pack_flagged(live=True, number=at), dtype=np.uint8)
         values = np.tile(value, (len(followers), 1))
         versions = np.full(len(followers), version, dtype=np.uint64)
         authors = np.full(len(followers), author, dtype=np.uint64)

@@ -22,6 +22,7 @@ from ops.bench.peers_of_stage import (
     BARE,
     HAPPYBASE,
     JAVA,
+    PACKED,
     REDIS,
     STREAM_FRAMEWORK,
     WRITERS,
@@ -40,6 +41,7 @@ RATES = {
     JAVA: 100_000,
     HAPPYBASE: 60_000,
     REDIS: 120_000,
+    PACKED: 200_000,
     STREAM_FRAMEWORK: 10_000,
 }
 """About how many rows a second a side writes: for the size of its trials only."""

@@ -3,7 +3,7 @@
 On a stage of its own posts with 1,000 followers fill the inbox to each mark; the speed of the last
 half a million rows before it is its fan-out. At the mark 8 clients ask for pages as in `pages` (at
 most), the inbox is compacted and weighed, and the worker's RSS is read. The readers are the same
-50,000 throughout, so dashboards get deeper.
+5,000 throughout, so dashboards get deeper.
 
 A figure is the one at the largest mark; its peer is the same at the first. Near linear is taken to
 mean that speeds keep 0.8 of the first, and bytes per entry and memory are within 1.25 of it.
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from cell import keys
 from ops.bench import hbase_files
-from ops.bench.bench import THOUSAND, Bench, Curve, crowd_of
+from ops.bench.bench import Bench, Curve
 from ops.bench.calls import Pages
 from ops.bench.clients import Load, run_load
-from ops.bench.load import READERS_FROM, repeated
+from ops.bench.load import READERS_FROM, Crowd, crowd, repeated
 from ops.bench.measure import PRODUCT, Figure, Goal, Measure, Trials, figures_of
 from ops.bench.processes import resident_mib
 from ops.bench.stage import INGEST, Stage
@@ -25,8 +25,9 @@ NAME = "growth"
 MARKS = (1_000_000, 2_000_000, 4_000_000, 8_000_000)
 LAST_ROWS = 500_000
 BODY = "a post that grows, " * 10
-FIRST_READER = READERS_FROM + 1 * 10_000_000
-READER_COUNT = 50_000
+PLACE = 7
+FIRST_READER = READERS_FROM + PLACE * 10_000_000
+READER_COUNT = 5_000
 PEER = "the first mark"
 
 
@@ -44,7 +45,7 @@ class AtMark:
 def run(bench: Bench) -> list[Figure]:
     """All marks, their curves, and the last beside the first."""
     stage = bench.stage(NAME)
-    group = crowd_of(THOUSAND)
+    group = crowd(50, 1_000, READER_COUNT, PLACE)
     stage.stop_ingest()
     for author, followers in zip(group.authors, group.followers, strict=True):
         stage.plant_follows(author, followers)
@@ -52,16 +53,15 @@ def run(bench: Bench) -> list[Figure]:
     found: list[AtMark] = []
     rows = 0
     for mark in MARKS:
-        fill(stage, mark - rows - LAST_ROWS)
-        seconds = fill(stage, LAST_ROWS)
+        fill(stage, group, mark - rows - LAST_ROWS)
+        seconds = fill(stage, group, LAST_ROWS)
         rows = mark
         pages = run_load(
             Load(3.0, processes=2, threads=4),
             Pages(stage.found.router, (FIRST_READER, READER_COUNT)),
         ).per_s
         memory = float(resident_mib(stage.pid(INGEST)))
-        hbase_files.compact(stage, keys.INBOX)
-        size = hbase_files.bytes_on_disk(stage, keys.INBOX) / rows
+        size = hbase_files.compacted_bytes(stage, keys.INBOX) / rows
         found.append(AtMark(rows, LAST_ROWS / seconds, pages, size, memory))
         bench.tell(
             f"{rows:,} rows: {found[-1].fanout:,.0f} deliveries/s, {pages:,.0f} pages/s, "
@@ -71,9 +71,8 @@ def run(bench: Bench) -> list[Figure]:
     return figures(found)
 
 
-def fill(stage: Stage, rows: int) -> float:
+def fill(stage: Stage, group: Crowd, rows: int) -> float:
     """Deliver about so many rows; seconds."""
-    group = crowd_of(THOUSAND)
     return stage.deliver(stage.posts(repeated(group.authors, rows // (group.each + 1)), BODY))
 
 

@@ -35,9 +35,9 @@ def run(bench: Bench) -> list[Figure]:
     """The product's own table, then one of each form."""
     stage = with_week(bench)
     stage.stop_ingest()
-    hbase_files.compact(stage, keys.INBOX)
+    weight = hbase_files.compacted_bytes(stage, keys.INBOX)
     entries = sum(len(rows.versions) for rows in rows_of(stage, b""))
-    each = hbase_files.bytes_on_disk(stage, keys.INBOX) / entries
+    each = weight / entries
     bench.tell(f"{entries:,} entries of {each:.2f} bytes")
     own = Measure(
         NAME,
@@ -91,8 +91,7 @@ def weighed(bench: Bench, stage: Stage, form: Form) -> float:
     for rows in rows_of(stage, ((1 << 64) // SHARE).to_bytes(8)):
         stage.tables.put_fanout(table, rows)
         entries += len(rows.versions)
-    hbase_files.compact(stage, table)
-    each = hbase_files.bytes_on_disk(stage, table) / entries
+    each = hbase_files.compacted_bytes(stage, table) / entries
     hbase_files.drop(stage, table)
     bench.tell(f"{form.name}: {each:.2f} bytes per entry of {entries:,}")
     return each
