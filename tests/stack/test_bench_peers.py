@@ -118,7 +118,8 @@ def test_redis_holds_every_timeline_and_trims_it(
         for reader, place in enumerate(spread_array(np.arange(3_000, dtype=np.uint64)).tolist()):
             if place in one.places:
                 timelines.setdefault(b"feed:home:%d" % reader, set()).add(b"%d" % one.post_id)
-    assert {key: set(redis_client.zrange(key, 0, -1)) for key in redis_client.scan_iter()} == timelines
+    kept = {key: set(redis_client.zrange(key, 0, -1)) for key in redis_client.scan_iter()}
+    assert kept == timelines
     assert wrote(kind(address), more) == 2 * len(more)
     newest = [b"%d" % one.post_id for one in more[-ITEMS_MAX:]]
     # Scores are doubles: of ids as near as these, which come first is told by the member.
