@@ -38,6 +38,17 @@ def test_every_module_of_the_product_is_in_it(contents):
     assert modules <= set(contents), f"missing: {sorted(modules - set(contents))}"
 
 
+def test_every_file_beside_the_modules_is_in_it(contents):
+    files = {
+        str(path.relative_to(ROOT))
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert "ops/bench/peers/PutList.java" in files
+    assert files <= set(contents), f"missing: {sorted(files - set(contents))}"
+
+
 def test_nothing_else_is_in_it(contents):
     allowed = (*PACKAGES, "dashcell-")
     strangers = [name for name in contents if not name.startswith(allowed)]
