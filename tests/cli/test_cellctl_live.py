@@ -206,7 +206,10 @@ def test_what_was_acknowledged_is_there_after_down_and_up(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_up_in_the_foreground_ends_cleanly_on_a_signal(tmp_path, number):
     shell = Shell(tmp_path / "site")
+    # A shell has what it starts in the background ignore SIGINT, and children inherit that.
+    ours = signal.signal(number, signal.default_int_handler)
     running = shell.start("up", "--json")
+    signal.signal(number, ours)
     assert running.stdout is not None
     ready = json.loads(running.stdout.readline())
     assert ready["cells"][0]["name"] == "a"

@@ -54,7 +54,8 @@ def running(config: Config) -> Iterator[RunningStack]:
 def test_only_services_are_started(running: RunningStack) -> None:
     services = ["idgen", "router", "ingest-a", "ingest-a.2", "dashboard-a"]
     assert running.supervisor.names() == services
-    assert running.platform.status().healthy
+    # A worker is not ready while its group shares out anew.
+    until("all is healthy", lambda: running.platform.status().healthy, 60)
 
 
 def test_the_workers_of_a_cell_share_its_partitions(running: RunningStack, config: Config) -> None:
