@@ -8,7 +8,6 @@ memory, read again from the position. Versions make the repetition harmless.
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import msgspec
 import numpy as np
@@ -248,11 +247,13 @@ class IngestWorker:
     # Commands.
 
     def _read_commands(self, member: Member) -> None:
-        """Stamp new commands in each owned partition, and store stamp and effect."""
+        """Stamp new commands in each owned partition, and store stamp and effect; after a look
+        whether they are still its own."""
         now_ms = self._clock.monotonic_ms()
         if now_ms < self._commands_at_ms or not self._owned:
             return
         self._commands_at_ms = now_ms + COMMANDS_EVERY_MS
+        self._state.check_owned({p: progress.state for p, progress in self._owned.items()})
         log = self._stores.commands
         end = log.spans()[0].end
         at = min(p.state.commands for p in self._owned.values())
@@ -377,7 +378,7 @@ class IngestWorker:
         # The era is read after the gone rows are there: a cache in a newer one may hold the posts.
         if batch.removes_posts and not batch.tell_cache(self._stores.cache, self._state.era()):
             self._state.next_era()
-        self._side_by_side.run([partial(self._advance, p) for p in self._owned.values()])
+        self._advance()
         checkpoints: dict[int, int] = {}
         for partition, progress in self._owned.items():
             checkpoint = progress.checkpoint(self._open_offsets(partition))
@@ -394,12 +395,18 @@ class IngestWorker:
         self.stats.open_jobs = len(self._evaluation.jobs)
         self.stats.edges = len(self._followers)
 
-    def _advance(self, progress: Progress) -> None:
-        """Store how far a partition is applied, if that has changed."""
-        advanced = progress.advanced(self._open_offsets(progress.partition))
-        if advanced is not None:
-            state = self._state.change(progress.partition, progress.state, advanced)
-            progress.stored(state)
+    def _advance(self) -> None:
+        """Store how far the partitions are applied, where that has changed."""
+        advanced = {
+            partition: state
+            for partition, progress in self._owned.items()
+            if (state := progress.advanced(self._open_offsets(partition))) is not None
+        }
+        for partition, written in self._state.advance(advanced).items():
+            progress = self._owned[partition]
+            over = written.again != progress.state.again
+            have = progress.state
+            progress.stored(self._state.change(partition, have, written) if over else written)
 
     def _open_offsets(self, partition: int) -> list[int]:
         return [k.offset for k in self._evaluation.jobs if k.partition == partition]

@@ -13,7 +13,7 @@ eight bytes are always `spread(user)`, the user's place in the key space.
 | following | place(follower), author | live flag, floor |
 | followers | place(author), follower | live flag, floor |
 | marks | place(reader), lane | empty; the version is the newest read event id |
-| cell | "p" partition, or "era" | JSON (cell.state) |
+| cell | "p" partition, "a" partition, or "era" | JSON (cell.state) |
 
 Every value that means gone, outside of posts, begins with a zero byte.
 """
@@ -130,6 +130,11 @@ def mark_key(place: int, lane: Lane) -> bytes:
 def partition_key(partition: int) -> bytes:
     """The key of a partition's row in the cell table."""
     return b"p" + struct.pack(">H", partition)
+
+
+def position_key(partition: int) -> bytes:
+    """The key of a partition's applied position in the cell table."""
+    return b"a" + struct.pack(">H", partition)
 
 
 ERA_KEY = b"era"

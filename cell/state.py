@@ -1,11 +1,16 @@
-"""A cell's own state: one row per partition in the cell table, changed by compare-and-set alone.
+"""A cell's own state: two rows per partition in the cell table.
 
-A row holds who owns the partition (a generation that grows with every claim), the applied
-position, how far the command log was read, and the residents. So a worker that was stopped and
-goes on later cannot move a position that is no longer its own.
+- The **owner's row**, changed by compare-and-set alone: who owns the partition (a generation that
+  grows with every claim), how far the command log was read, what has to be applied again, and the
+  residents.
+- The **position's row**: how far the partition is applied, written by the versions' rule with all
+  of a worker's partitions in one call. Its version is (generation, step), and whoever claims a
+  partition writes it before anything else. So of a worker that was stopped and goes on later every
+  write of it loses, and what such a worker still wrote before that is true: nothing was stamped in
+  between that it did not know.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -15,15 +20,16 @@ from cell.tables import Row, Tables
 from firehose.position import Applied
 from idgen.errors import Conflict
 
-ERA_BYTES_MAX = 8
+STEP_BITS = 32
 
 
 class PartitionState(msgspec.Struct, frozen=True):
-    """The state of one partition in one cell.
+    """The state of one partition in one cell, of both rows.
 
-    `revision` grows with every write of the row and is its version. `commands` is the next offset
-    of the command log to read. `again` is how far the events below `high` have been applied once
-    more for a slice that arrived; -1: nothing is to be applied again.
+    `revision` grows with every write of the owner's row and is its version; `step` with every
+    write of the position's row by one owner. `commands` is the next offset of the command log to
+    read. `again` is how far the events below `high` have been applied once more for a slice that
+    arrived; -1: nothing is to be applied again.
     """
 
     revision: int = 0
@@ -33,6 +39,7 @@ class PartitionState(msgspec.Struct, frozen=True):
     commands: int = 0
     again: int = -1
     residents: tuple[Resident, ...] = ()
+    step: int = 0
 
     @property
     def applied(self) -> Applied:
@@ -45,8 +52,29 @@ class PartitionState(msgspec.Struct, frozen=True):
         low = self.applied.low
         return low if self.again < 0 else min(low, self.again)
 
+    @property
+    def owner(self) -> "_Owner":
+        """What the owner's row holds."""
+        return _Owner(
+            self.revision, self.generation, self.commands, self.again, self.residents
+        )
 
-_DECODER = msgspec.json.Decoder(PartitionState)
+
+class _Owner(msgspec.Struct, frozen=True):
+    revision: int = 0
+    generation: int = 0
+    commands: int = 0
+    again: int = -1
+    residents: tuple[Resident, ...] = ()
+
+
+class _Position(msgspec.Struct, frozen=True):
+    high: int = 0
+    open: tuple[int, ...] = ()
+
+
+_OWNER = msgspec.json.Decoder(_Owner)
+_POSITION = msgspec.json.Decoder(_Position)
 
 
 class CellState:
@@ -57,12 +85,15 @@ class CellState:
         self._partitions = partitions
 
     def read(self, partitions: Iterable[int] | None = None) -> dict[int, PartitionState]:
-        """The states of `partitions` (None: of all); one without a row is in its first state."""
+        """The states of `partitions` (None: of all); one without rows is in its first state."""
         wanted = list(range(self._partitions) if partitions is None else partitions)
-        rows = self._tables.get(keys.CELL, [keys.partition_key(p) for p in wanted])
+        names = [keys.partition_key(p) for p in wanted] + [keys.position_key(p) for p in wanted]
+        rows = self._tables.get(keys.CELL, names)
         return {
-            p: PartitionState() if row is None else _DECODER.decode(row.value)
-            for p, row in zip(wanted, rows, strict=True)
+            p: _state_of(owner, position)
+            for p, owner, position in zip(
+                wanted, rows[: len(wanted)], rows[len(wanted) :], strict=True
+            )
         }
 
     def claim(self, partition: int) -> PartitionState:
@@ -72,30 +103,59 @@ class CellState:
             claimed = msgspec.structs.replace(found, generation=found.generation + 1)
             written = self._write(partition, found, claimed)
             if written is not None:
-                return written
+                break
+        # The one before may have come further since, and may go on until this row is there.
+        now = self.read((partition,))[partition]
+        state = msgspec.structs.replace(written, high=now.high, open=now.open, step=0)
+        return self.advance({partition: state})[partition]
 
     def change(
         self, partition: int, have: PartitionState, changed: PartitionState
     ) -> PartitionState:
-        """Write `changed` over `have`. Raises Conflict when another worker has claimed the
-        partition since; then nothing was written."""
+        """Write the owner's row of `changed` over that of `have`. Raises Conflict when another
+        worker has claimed the partition since; then nothing was written."""
         written = self._write(partition, have, changed)
-        if written is None:
-            found = self.read((partition,))[partition]
-            if msgspec.structs.replace(changed, revision=found.revision) == found:
-                return found  # our own write, acknowledged too late
-            raise Conflict(
-                f"partition {partition} is owned by generation {found.generation} now, "
-                f"not by {have.generation}"
+        if written is not None:
+            return written
+        found = self.read((partition,))[partition]
+        if msgspec.structs.replace(changed.owner, revision=found.revision) == found.owner:
+            # Our own write, acknowledged too late.
+            return msgspec.structs.replace(changed, revision=found.revision)
+        _check_owner(partition, have, found)
+        raise Conflict(
+            f"partition {partition} is at revision {found.revision}, not {have.revision} any more"
+        )
+
+    def check_owned(self, states: Mapping[int, PartitionState]) -> None:
+        """Raises Conflict when another worker has claimed any of these partitions since.
+
+        An owner that was overtaken by mistake (the other was stopped between being told that a
+        partition is its own and claiming it) learns it here alone: its positions are lost silently.
+        """
+        for partition, found in self.read(states).items():
+            _check_owner(partition, states[partition], found)
+
+    def advance(self, states: Mapping[int, PartitionState]) -> dict[int, PartitionState]:
+        """Write the positions of partitions, in one call. Those of a partition that another worker
+        has claimed since are lost."""
+        stepped = {p: msgspec.structs.replace(s, step=s.step + 1) for p, s in states.items()}
+        rows = [
+            Row(
+                keys.position_key(p),
+                s.generation << STEP_BITS | s.step,
+                msgspec.json.encode(_Position(s.high, s.open)),
             )
-        return written
+            for p, s in stepped.items()
+        ]
+        self._tables.put(keys.CELL, rows)
+        return stepped
 
     def _write(
         self, partition: int, have: PartitionState, changed: PartitionState
     ) -> PartitionState | None:
         new = msgspec.structs.replace(changed, revision=have.revision + 1)
-        row = Row(keys.partition_key(partition), new.revision, msgspec.json.encode(new))
-        expected = msgspec.json.encode(have) if have.revision else None
+        row = Row(keys.partition_key(partition), new.revision, msgspec.json.encode(new.owner))
+        expected = msgspec.json.encode(have.owner) if have.revision else None
         return new if self._tables.put_if(keys.CELL, row, expected) else None
 
     def era(self) -> bytes:
@@ -111,6 +171,29 @@ class CellState:
             new = Row(keys.ERA_KEY, version, b"%d" % version)
             if self._tables.put_if(keys.CELL, new, None if row is None else row.value):
                 return new.value
+
+
+def _check_owner(partition: int, have: PartitionState, found: PartitionState) -> None:
+    if found.generation != have.generation:
+        raise Conflict(
+            f"partition {partition} is owned by generation {found.generation} now, "
+            f"not by {have.generation}"
+        )
+
+
+def _state_of(owner_row: Row | None, position_row: Row | None) -> PartitionState:
+    owner = _Owner() if owner_row is None else _OWNER.decode(owner_row.value)
+    position = _Position() if position_row is None else _POSITION.decode(position_row.value)
+    return PartitionState(
+        revision=owner.revision,
+        generation=owner.generation,
+        high=position.high,
+        open=position.open,
+        commands=owner.commands,
+        again=owner.again,
+        residents=owner.residents,
+        step=0 if position_row is None else position_row.version & ((1 << STEP_BITS) - 1),
+    )
 
 
 def homes_now(states: Iterable[PartitionState]) -> Homes:

@@ -4,14 +4,16 @@
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from unittest.mock import patch
 
 import pytest
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from cell.author_posts import newest
 from cell.batch import Batch
+from cell.state import CellState, PartitionState
 from tests.sim.cell_history import Life
 
 HISTORIES = int(os.environ.get("DASHCELL_HISTORIES", "1000"))
@@ -42,6 +44,19 @@ def _state_first(self: Batch, tables: object, side_by_side: object) -> None:
 
 _write = Batch.write
 
+
+def _last_writer_wins(
+    self: CellState, states: Mapping[int, PartitionState]
+) -> dict[int, PartitionState]:
+    """Positions at versions above whatever is there."""
+    now = self.read(states)
+    above = {p: replace(s, generation=9, step=now[p].step) for p, s in states.items()}
+    written = _advance(self, above)
+    return {p: replace(s, step=written[p].step) for p, s in states.items()}
+
+
+_advance = CellState.advance
+
 SPOILT: dict[str, tuple[str, Callable[..., object]]] = {
     "state rows go first": ("cell.batch.Batch.write", _state_first),
     "reads past its own writes": ("cell.unacknowledged.Unacknowledged.put", lambda *_: None),
@@ -63,6 +78,10 @@ SPOILT: dict[str, tuple[str, Callable[..., object]]] = {
     "an arrival is forgotten with its worker": (
         "cell.state.PartitionState.unfinished",
         property(lambda self: self.applied.low),  # type: ignore[dict-item]
+    ),
+    "positions of who owned it once are believed": (
+        "cell.state.CellState.advance",
+        _last_writer_wins,
     ),
     "memory is kept over a failure": ("cell.followers.FollowerSets.clear", lambda self: None),
 }

@@ -69,7 +69,8 @@ class PageWorld:
         """Change the state of both partitions, as seen by the next page."""
         for partition in range(2):
             have = self.state.claim(partition)
-            self.state.change(partition, have, msgspec.structs.replace(have, **changes))
+            changed = msgspec.structs.replace(have, **changes)
+            self.state.advance({partition: self.state.change(partition, have, changed)})
         self.clock.ms += 1_001
 
     def _put(self, table: str, key: bytes, value: bytes, band: int) -> None:
