@@ -15,7 +15,6 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from idgen.errors import DashcellError
 from ops.bench import machine
 from ops.bench.bench import Bench
 from ops.bench.measure import Figure, Measure, failed
@@ -79,7 +78,7 @@ def _measured(bench: Bench, measures: Sequence[tuple[str, object]]) -> list[Figu
             bench.tell(f"measuring {name}")
             try:
                 figures += run(bench)
-            except (DashcellError, OSError, ValueError, RuntimeError) as error:
+            except Exception as error:  # noqa: BLE001 - the report tells it; the others go on
                 traceback.print_exc()
                 figures.append(_without(name, f"{type(error).__name__}: {error}"))
                 bench.close()  # whatever state its stage is in, the next one begins afresh
