@@ -82,9 +82,6 @@ def test_the_bare_loop_stores_its_rows(servers: Servers, tables: HBaseTables) ->
     writer = BareLoop(servers.hbase().hbase_thrift2, f"{PREFIX}loop", rows_a_call=400)
     assert wrote(writer) == rows_in(FANOUTS)
     assert rows_of(tables, "loop") == expected()
-    elsewhere = BareLoop(servers.hbase().hbase_thrift2, f"{PREFIX}nowhere")
-    with pytest.raises(PeerFailed):
-        wrote(elsewhere)
 
 
 def test_happybase_stores_its_rows(servers: Servers, tables: HBaseTables) -> None:
@@ -102,7 +99,7 @@ def test_the_java_client_stores_its_rows(servers: Servers, tables: HBaseTables) 
     assert wrote(writer) == rows_in(FANOUTS)
     assert writer.seconds > 0
     assert rows_of(tables, "java") == expected()
-    with pytest.raises(PeerFailed, match="peers_nowhere"):
+    with pytest.raises(PeerFailed, match="no table peers_nowhere"):
         wrote(JavaClient(*where, f"{PREFIX}nowhere"))
 
 

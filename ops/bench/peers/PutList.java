@@ -13,6 +13,7 @@ import java.util.concurrent.Future;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.hbase.HBaseConfiguration;
 import org.apache.hadoop.hbase.TableName;
+import org.apache.hadoop.hbase.client.Admin;
 import org.apache.hadoop.hbase.client.Connection;
 import org.apache.hadoop.hbase.client.ConnectionFactory;
 import org.apache.hadoop.hbase.client.Put;
@@ -58,6 +59,12 @@ public final class PutList {
     DataInputStream in = new DataInputStream(new BufferedInputStream(System.in, 1 << 20));
     try (Connection connection = ConnectionFactory.createConnection(configuration)) {
       TableName table = TableName.valueOf(arguments[2]);
+      try (Admin admin = connection.getAdmin()) {
+        // Otherwise the client would look for it for a long time.
+        if (!admin.tableExists(table)) {
+          throw new IOException("there is no table " + table);
+        }
+      }
       // Finds the regions, so that the first call does not have to.
       connection.getRegionLocator(table).getAllRegionLocations();
       PutList writer = new PutList(
