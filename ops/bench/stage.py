@@ -26,7 +26,7 @@ from cell.versions import version_of
 from firehose.codec import encode
 from firehose.event import Draft, Event, PostCreated
 from firehose.log import Appended
-from idgen.errors import DeadlineExceeded
+from idgen.errors import Corrupt, DeadlineExceeded
 from idgen.ids import SEQUENCES, WORKERS, U64Array, compose, partition_of, spread, spread_array
 from ops import addresses
 from ops.bench.processes import metric_sum
@@ -44,6 +44,7 @@ CELL = "a"
 INGEST = f"ingest-{CELL}"
 APPEND_EVENTS = 20_000
 """Events per append: few enough for the producer's own queue."""
+COUNTED_S = 10.0
 FIRST_LIGHT_USER = 1_000
 """From here on users are looked for that make the first event of each partition."""
 
@@ -275,9 +276,15 @@ class Stage:
             raise ConnectionError(f"{child} is not running yet")
         return f"{self._config.listen.host}:{ports[child]['admin']}"
 
-    def rows_written(self) -> int:
-        """Rows that the worker has had acknowledged in its present life."""
-        return int(self.counted(ROWS_WRITTEN))
+    def check_rows(self, least: float) -> None:
+        """See that the worker has counted so many rows in its present life, a moment after its
+        position has passed them. Raises Corrupt when it has not."""
+        until = time.monotonic() + COUNTED_S
+        pause = threading.Event()
+        while (rows := self.counted(ROWS_WRITTEN)) < least:
+            if time.monotonic() > until:
+                raise Corrupt(f"the worker has written {rows:.0f} rows where {least:.0f} are due")
+            pause.wait(0.05)
 
     def pid(self, child: str) -> int:
         """The process of a server or a service."""

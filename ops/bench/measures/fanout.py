@@ -13,7 +13,6 @@ into a table like the product's; Redis and stream-framework into timelines in me
 posts a side gets follows from its speed, so that a trial takes a few seconds on every side.
 """
 
-from idgen.errors import Corrupt
 from ops.bench.bench import TEN_THOUSAND, THOUSAND, Bench, crowd_of
 from ops.bench.load import Crowd, repeated
 from ops.bench.measure import PRODUCT, Figure, Goal, Measure, Side
@@ -84,9 +83,7 @@ def product_rate(stage: Stage, group: Crowd) -> float:
     deliveries = len(authors) * (group.each + 1)
     before = stage.counted(ROWS_WRITTEN)
     seconds = stage.deliver(records)
-    written = stage.counted(ROWS_WRITTEN) - before
-    if written < deliveries:
-        raise Corrupt(f"{written:.0f} rows were written for {deliveries} deliveries")
+    stage.check_rows(before + deliveries)
     return deliveries / seconds
 
 

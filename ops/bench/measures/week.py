@@ -23,7 +23,6 @@ from ops.bench.measure import PRODUCT, Figure, Goal, Measure, Side, Trials, figu
 from ops.bench.peers.bare_week import BareWeek, Followers, followers_of
 from ops.bench.peers_of_stage import BARE
 from ops.bench.stage import Stage, full_name
-from ops.metrics import ROWS_WRITTEN
 from ops.wiring.seams import FIREHOSE
 
 NAME = "week"
@@ -103,9 +102,7 @@ def apply_posts(bench: Bench, stage: Stage, week: Week) -> tuple[float, dict[int
     stage.append([stage.record(post) for post in week.posts(stage.ids)])
     span = {p: (a, b) for p, (a, b) in enumerate(zip(firsts, stage.ends(), strict=True))}
     seconds = from_the_beginning(stage)
-    rows, least = stage.counted(ROWS_WRITTEN), week.deliveries() + len(week.activities)
-    if rows < least:
-        raise Corrupt(f"{rows:.0f} rows were written where posts and entries are {least}")
+    stage.check_rows(week.deliveries() + len(week.activities))
     return seconds, span
 
 
