@@ -14,7 +14,7 @@ CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/dashcell
 HIGGS ?= $(or $(DASHCELL_HIGGS_DIR),../shared/data/higgs)
 FAST := tests/unit tests/properties tests/contract tests/cli tests/house
 
-.PHONY: help setup jars demo test check lint types layers fast-tests higgs bench bench-quick sim docs clean
+.PHONY: help setup jars demo test check lint types layers fast-tests long-tests stack-tests higgs bench bench-quick sim docs clean
 
 help: ## what there is (this list)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,8 +38,8 @@ jars: $(STAMP)
 demo: $(STAMP) ## the embedded platform with real data; a dashboard that grows (DEMO_SECONDS=60)
 	@$(BIN)/python -m ops.demo --seconds $(DEMO_SECONDS)
 
-test: setup lint types layers fast-tests ## everything, in bounded form
-	@$(BIN)/python -m pytest -m "(slow or stack) and not containers" --durations=15
+test: setup check ## everything, in bounded form
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=line long-tests stack-tests
 
 check: $(STAMP) ## lint, types, layers and the fast tests, in under a minute
 	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target lint types layers fast-tests
@@ -56,6 +56,13 @@ layers: $(STAMP)
 fast-tests: $(STAMP)
 	@$(BIN)/python -m pytest --quiet --numprocesses 4 --dist loadfile \
 	  -m "not slow and not stack and not containers" $(FAST)
+
+# Whole platforms in one process take one core; tests of real servers wait most of the time.
+long-tests: $(STAMP)
+	@$(BIN)/python -m pytest -m "slow and not stack and not containers" --durations=10
+
+stack-tests: $(STAMP)
+	@$(BIN)/python -m pytest -m "stack and not containers" --durations=10
 
 higgs: setup ## the whole Higgs week on the real servers, with its figures
 	@$(BIN)/python -m ops.bench.higgs --week "$(HIGGS)"
