@@ -217,27 +217,31 @@ class Stage:
 
     # Edges.
 
-    def plant_follows(self, author: int, followers: U64Array) -> None:
-        """The edge rows of `author`'s followers (user ids), as follows would have left them.
+    def plant_follows(self, authors: Sequence[int], followers: Sequence[U64Array]) -> None:
+        """The edge rows of each author's followers (user ids), as follows would have left them.
 
         The worker must be stopped, or it may have read that there are none.
         """
         if INGEST in self.running.supervisor.names():
             raise ValueError("stop the ingest worker before edges are planted")
-        at = self.ends()[partition_of(author, self.partitions)]
-        version = version_of(self.band, at)
-        value = np.frombuffer(keys.pack_flagged(live=True, number=at), dtype=np.uint8)
-        values = np.tile(value, (len(followers), 1))
-        versions = np.full(len(followers), version, dtype=np.uint64)
-        authors = np.full(len(followers), author, dtype=np.uint64)
-        places = np.full(len(followers), spread(author), dtype=np.uint64)
-        self.tables.put_fanout(
-            keys.FOLLOWERS, FixedRows(_pair_keys(places, followers), versions, values)
-        )
-        self.tables.put_fanout(
-            keys.FOLLOWING,
-            FixedRows(_pair_keys(spread_array(followers), authors), versions, values),
-        )
+        ends = self.ends()
+        counts = [len(each) for each in followers]
+        author = np.repeat(np.array(authors, dtype=np.uint64), counts)
+        at = np.repeat([ends[partition_of(a, self.partitions)] for a in authors], counts)
+        follower = np.concatenate(list(followers))
+        versions = at.astype(np.uint64) | np.uint64(version_of(self.band, 0))
+        values = np.empty((len(at), 9), dtype=np.uint8)
+        values[:, 0] = 1
+        values[:, 1:] = at.astype(">u8").view(np.uint8).reshape(-1, 8)
+        assert values[0].tobytes() == keys.pack_flagged(live=True, number=int(at[0]))
+        for table, first, second in (
+            (keys.FOLLOWERS, author, follower),
+            (keys.FOLLOWING, follower, author),
+        ):
+            pairs = _pair_keys(spread_array(first), second)
+            order = np.lexsort((second, spread_array(first)))  # HBase's caches like neighbours
+            rows = FixedRows(pairs[order], versions[order], values[order])
+            self.tables.put_fanout(table, rows)
 
     # The worker.
 

@@ -35,7 +35,7 @@ def run(bench: Bench) -> list[Figure]:
     if stage.once("million"):
         bench.tell("planting a million follows")
         stage.stop_ingest()
-        stage.plant_follows(author, group.followers[0])
+        stage.plant_follows(group.authors, list(group.followers))
         stage.start_ingest()
     bare = Side(BARE, lambda: bare_seconds(bench, stage, group))
     warm = _measure("warm", 1.3, Side(PRODUCT, lambda: product_seconds(stage, author)), bare)

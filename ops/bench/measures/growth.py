@@ -47,8 +47,7 @@ def run(bench: Bench) -> list[Figure]:
     stage = bench.stage(NAME)
     group = crowd(50, 1_000, READER_COUNT, PLACE)
     stage.stop_ingest()
-    for author, followers in zip(group.authors, group.followers, strict=True):
-        stage.plant_follows(author, followers)
+    stage.plant_follows(group.authors, list(group.followers))
     stage.start_ingest()
     found: list[AtMark] = []
     rows = 0

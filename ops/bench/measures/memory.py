@@ -29,8 +29,7 @@ def run(bench: Bench) -> list[Figure]:
     more = crowd(max(1, (EDGES - len(week.edges)) // EACH), EACH, 100_000, PLACE)
     stage.stop_ingest()
     bench.tell(f"planting {more.followers.size:,} follows")
-    for author, followers in zip(more.authors, more.followers, strict=True):
-        stage.plant_follows(author, followers)
+    stage.plant_follows(more.authors, list(more.followers))
     stage.append(stage.posts(more.authors, "a post"))
     stage.append([stage.record(post) for post in week.posts(stage.ids)])
     seconds = from_the_beginning(stage)
