@@ -27,7 +27,7 @@ from firehose.codec import encode
 from firehose.event import Draft, Event, PostCreated
 from firehose.log import Appended
 from idgen.errors import Corrupt, DeadlineExceeded
-from idgen.ids import SEQUENCES, WORKERS, U64Array, compose, partition_of, spread, spread_array
+from idgen.ids import SEQUENCES, WORKERS, U64Array, compose, partition_of, spread_array
 from ops import addresses
 from ops.bench.processes import metric_sum
 from ops.config import load_config
