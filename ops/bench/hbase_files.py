@@ -72,7 +72,8 @@ def compacted_bytes(stage: Stage, table: str) -> int:
         connection.enable_table(name)
         _until_up(connection, name)
         before = _files(stage, table)
-        connection.compact_table(name, major=True)
+        for region in connection.table(name).regions():
+            connection.compact_table(region["name"], major=True)
         until = time.monotonic() + COMPACTED_S
         pause = threading.Event()
         while not all(_new(family, names) for family, names in before.items() if names):

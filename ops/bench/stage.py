@@ -29,7 +29,7 @@ from firehose.log import Appended
 from idgen.errors import Corrupt, DeadlineExceeded
 from idgen.ids import SEQUENCES, WORKERS, U64Array, compose, partition_of, spread_array
 from ops import addresses
-from ops.bench.processes import metric_sum
+from ops.bench.processes import metric_sum, processor_s
 from ops.config import load_config
 from ops.metrics import EVENTS_APPLIED, ROWS_WRITTEN, Metric
 from ops.platform_port import Platform
@@ -297,9 +297,11 @@ class Stage:
             raise ValueError(f"{child} is between two lives")
         return found
 
-    def children(self) -> list[str]:
-        """All servers and services."""
-        return self.running.supervisor.names()
+    def processor_seconds(self) -> dict[str, float]:
+        """Processor time of each server and service in its present life."""
+        supervisor = self.running.supervisor
+        pids = {name: supervisor.pid(name) for name in supervisor.names()}
+        return {name: processor_s(pid) for name, pid in pids.items() if pid is not None}
 
     # The end.
 
