@@ -11,6 +11,7 @@ from ops.bench.load import Crowd, Week, crowd, higgs_week
 from ops.bench.measure import Figure, Measure, Side, Trials, figures_of
 from ops.bench.peers_of_stage import PeersOfStage
 from ops.bench.stage import Stage
+from ops.stack.jars import ensure_jars
 
 THOUSAND = "thousand"
 TEN_THOUSAND = "ten thousand"
@@ -90,6 +91,10 @@ class Bench:
     def week(self) -> Week:
         """The Higgs week; a quick run takes the sample."""
         return higgs_week(None if self.quick else self.week_folder)
+
+    def hbase_jars(self) -> Path:
+        """The folder of the jars that HBase runs on."""
+        return ensure_jars(self.cache, self.tell).hbase
 
     def compare(self, measure: Measure, rounds: int, quick_rounds: int = 3) -> list[Figure]:
         """Trials of all sides of a measure in turns, and their figures."""

@@ -60,7 +60,7 @@ def run(bench: Bench) -> list[Figure]:
             Pages(stage.found.router, (FIRST_READER, READER_COUNT)),
         ).per_s
         memory = float(resident_mib(stage.pid(INGEST)))
-        size = hbase_files.compacted_bytes(stage, keys.INBOX) / rows
+        size = hbase_files.compacted_bytes(stage, bench.hbase_jars(), keys.INBOX) / rows
         found.append(AtMark(rows, LAST_ROWS / seconds, pages, size, memory))
         bench.tell(
             f"{rows:,} rows: {found[-1].fanout:,.0f} deliveries/s, {pages:,.0f} pages/s, "

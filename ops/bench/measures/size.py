@@ -35,7 +35,7 @@ def run(bench: Bench) -> list[Figure]:
     """The product's own table, then one of each form."""
     stage = with_week(bench)
     stage.stop_ingest()
-    weight = hbase_files.compacted_bytes(stage, keys.INBOX)
+    weight = hbase_files.compacted_bytes(stage, bench.hbase_jars(), keys.INBOX)
     entries = sum(len(rows.versions) for rows in rows_of(stage, b""))
     each = weight / entries
     bench.tell(f"{entries:,} entries of {each:.2f} bytes")
@@ -91,7 +91,7 @@ def weighed(bench: Bench, stage: Stage, form: Form) -> float:
     for rows in rows_of(stage, ((1 << 64) // SHARE).to_bytes(8)):
         stage.tables.put_fanout(table, rows)
         entries += len(rows.versions)
-    each = hbase_files.compacted_bytes(stage, table) / entries
+    each = hbase_files.compacted_bytes(stage, bench.hbase_jars(), table) / entries
     hbase_files.drop(stage, table)
     bench.tell(f"{form.name}: {each:.2f} bytes per entry of {entries:,}")
     return each
