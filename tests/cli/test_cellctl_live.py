@@ -211,11 +211,14 @@ def test_up_in_the_foreground_ends_cleanly_on_a_signal(tmp_path, number):
     running = shell.start("up", "--json")
     signal.signal(number, ours)
     assert running.stdout is not None
-    ready = json.loads(running.stdout.readline())
-    assert ready["cells"][0]["name"] == "a"
-    running.send_signal(number)
-    with running.stdout:
-        assert running.wait(30) == 0
+    try:
+        ready = json.loads(running.stdout.readline())
+        assert ready["cells"][0]["name"] == "a"
+        running.send_signal(number)
+        with running.stdout:
+            assert running.wait(30) == 0
+    finally:
+        running.kill()
     assert shell.run("page", "1").returncode == 6
 
 
