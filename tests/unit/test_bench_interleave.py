@@ -18,6 +18,12 @@ from ops.bench.measure import (
 from ops.bench.peers.writer import PeerMissing
 
 
+@pytest.fixture(autouse=True)
+def nothing_to_collect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each collection would walk all that the other tests of this process hold."""
+    monkeypatch.setattr("ops.bench.interleave.gc.collect", lambda: 0)
+
+
 def silent(_: str) -> None:
     """Nobody looks."""
 
