@@ -12,7 +12,7 @@ import argparse
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ops.bench import machine
@@ -48,11 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     usual = [m.NAME for m in (QUICK if given.quick else MEASURES)]
     chosen = [m for m in MEASURES if m.NAME in (given.only or usual)]
     bench = Bench(quick=given.quick, cache=jar_cache(load_config()), week_folder=given.week)
-    figures = _measured(bench, [(m.NAME, m.run) for m in chosen])
+    figures = measured(bench, [(m.NAME, m.run) for m in chosen])
     print(table(figures))
     if given.out is not None:
         _write(given.out, figures, bench)
-    return _exit_code(figures, given.against, required=given.required)
+    return exit_code(figures, given.against, required=given.required)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,13 +66,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _measured(bench: Bench, measures: Sequence[tuple[str, object]]) -> list[Figure]:
+def measured(
+    bench: Bench, measures: Sequence[tuple[str, Callable[[Bench], list[Figure]]]]
+) -> list[Figure]:
     """The figures of all measures; of one that failed the reason."""
     began = time.monotonic()
     figures: list[Figure] = []
     try:
         for name, run in measures:
-            assert callable(run)
             if time.monotonic() - began > MINUTES_MAX * 60:
                 figures.append(_without(name, "there was no time left"))
                 continue
@@ -100,7 +101,8 @@ def _write(folder: Path, figures: Sequence[Figure], bench: Bench) -> None:
     (folder / "performance.md").write_text(to_markdown(figures, machine.facts(), plots))
 
 
-def _exit_code(figures: Sequence[Figure], against: Path | None, *, required: bool) -> int:
+def exit_code(figures: Sequence[Figure], against: Path | None, *, required: bool) -> int:
+    """0, or 1 with reasons on stderr: a measure failed, a peer is missing, a ratio has fallen."""
     bad = [f"{f.what}: {f.note}" for f in figures if f.figure is None]
     if required:
         bad += [

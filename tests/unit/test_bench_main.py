@@ -1,0 +1,78 @@
+"""A whole run of benches: what fails is told, and what the exit code says."""
+
+from pathlib import Path
+
+import pytest
+
+from ops.bench.bench import Bench
+from ops.bench.main import MEASURES, QUICK, exit_code, measured
+from ops.bench.measure import PRODUCT, Figure, Goal, Measure, Trials, figures_of
+from ops.bench.report import to_json
+
+MEASURE = Measure("m", "what", "1/s", higher_is_better=True, goals=(Goal(1.0, "peer"),))
+
+
+def figures(ours: float, theirs: float | None = 100.0) -> list[Figure]:
+    trials = Trials({PRODUCT: [ours]}, {"peer": "not installed"} if theirs is None else {})
+    if theirs is not None:
+        trials.by_side["peer"] = [theirs]
+    return figures_of(MEASURE, trials)
+
+
+def bench(folder: Path) -> Bench:
+    return Bench(quick=True, cache=folder, week_folder=None)
+
+
+def test_a_measure_that_fails_is_told_and_the_others_are_taken(tmp_path: Path):
+    def fails(_: Bench) -> list[Figure]:
+        raise RuntimeError("the server is on fire")
+
+    found = measured(bench(tmp_path), [("one", fails), ("two", lambda _: figures(120))])
+    assert [f.measure for f in found] == ["one", "m"]
+    assert (found[0].figure, found[0].note) == (None, "RuntimeError: the server is on fire")
+    assert exit_code(found, None, required=False) == 1
+
+
+def test_no_measure_is_begun_when_there_is_no_time_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("ops.bench.main.MINUTES_MAX", -1.0)
+    (found,) = measured(bench(tmp_path), [("one", lambda _: figures(120))])
+    assert found.note == "there was no time left"
+
+
+def test_a_missed_goal_is_a_result_and_no_failure():
+    (missed,) = figures(50)
+    assert missed.met is False
+    assert exit_code([missed], None, required=False) == 0
+
+
+def test_a_peer_that_cannot_run_is_a_failure_only_where_it_is_required(
+    capsys: pytest.CaptureFixture[str],
+):
+    found = figures(120, None)
+    assert exit_code(found, None, required=False) == 0
+    assert exit_code(found, None, required=True) == 1
+    assert "not installed" in capsys.readouterr().err
+
+
+def test_a_fallen_ratio_is_a_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    committed = tmp_path / "performance.json"
+    committed.write_bytes(to_json(figures(120)))
+    assert exit_code(figures(100), committed, required=False) == 0
+    assert exit_code(figures(90), committed, required=False) == 1
+    assert "0.90, it was 1.20" in capsys.readouterr().err
+
+
+def test_without_a_committed_file_there_is_nothing_to_compare_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert exit_code(figures(90), tmp_path / "performance.json", required=False) == 0
+    assert "nothing to compare with" in capsys.readouterr().err
+
+
+def test_every_measure_has_a_name_of_its_own_and_says_what_it_is():
+    names = [m.NAME for m in MEASURES]
+    assert len(set(names)) == len(names)
+    assert all((m.__doc__ or "").strip() for m in MEASURES)
+    assert set(QUICK) <= set(MEASURES)
