@@ -26,6 +26,8 @@ from ops.bench.peers.writer import Fanout, PeerFailed, PeerMissing, Writer, rows
 from ops.stack.hbase import znode_parent
 from tests.conftest import CELL, Servers
 
+pytestmark = pytest.mark.peers
+
 PREFIX = "peers_"
 REDIS = "peers"
 
