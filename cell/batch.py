@@ -11,13 +11,14 @@ from functools import partial
 import numpy as np
 
 from cell import keys
-from cell.edges import Receivers
+from cell.edges import Few, Receivers
 from cell.post_cache import PostCache
 from cell.side_by_side import SideBySide
 from cell.tables import Bytes2D, FixedRows, Row, Tables, Versions
 from cell.versions import AT_BITS
 from idgen.ids import U64
 
+_PAIR = struct.Struct(">QQ")
 _TRIPLE = struct.Struct(">QQQ")
 
 
@@ -38,6 +39,17 @@ class Entries:
         self._versions.append(band << AT_BITS | at)
         self._values.append(value)
         self.count += 1
+
+    def add_few(self, few: Few, event: tuple[int, int, int], value: int) -> None:
+        """One entry for each of a few readers: their keys differ in the place alone, so that one
+        join makes all of them."""
+        post_id, author, at = event
+        rest = _PAIR.pack(U64 - post_id, author)
+        n = len(few.prefixes)
+        self._keys.append(rest.join(few.prefixes) + rest)
+        self._versions += [few.band << AT_BITS | at] * n
+        self._values += bytes((value,)) * n
+        self.count += n
 
     def add_rows(self, rows: FixedRows) -> None:
         """Many entries as arrays."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cell.keys import key_numbers
+from cell.keys import key_numbers, prefix
 from cell.tables import FixedRows, Versions
 from cell.versions import AT_BITS, AT_MAX, ats_of, bands_of
 from idgen.ids import U64Array, spread, spread_array
@@ -33,6 +33,13 @@ class Receivers(NamedTuple):
 
     places: U64Array
     bands: Versions
+
+
+class Few(NamedTuple):
+    """Some who get an event, of one band: their places as prefixes of keys."""
+
+    band: int
+    prefixes: list[bytes]
 
 
 class _Bulk:
@@ -85,6 +92,7 @@ class EdgeSet:
     def __init__(self, few: dict[int, Edge] | None = None, bulk: _Bulk | None = None) -> None:
         self._few = {} if few is None else few
         self._bulk = bulk
+        self._everybody: tuple[int, list[Few]] | None = None
 
     def __len__(self) -> int:
         return len(self._few) + (len(self._bulk.followers) if self._bulk else 0)
@@ -103,19 +111,27 @@ class EdgeSet:
         """Put or replace the edge of a follower."""
         if self._bulk is not None and follower not in self._few:
             self._bulk.hide(follower)
+        self._everybody = None
         self._few[follower] = edge
         if len(self._few) > FEW_MAX + (len(self._bulk.followers) // 8 if self._bulk else 0):
             self._merge()
 
-    def receivers_few(self, at: int) -> list[tuple[int, int]] | None:
-        """(place, band) of those who get the event `at`; None: a large set, see `receivers`."""
+    def receivers_few(self, at: int) -> list[Few] | None:
+        """Those who get the event `at`, by band; None: a large set, see `receivers`."""
         if self._bulk is not None:
             return None
-        return [
-            (spread(follower), edge.version >> AT_BITS)
-            for follower, edge in self._few.items()
-            if edge.live and edge.version & AT_MAX < at
-        ]
+        if self._everybody is None:
+            newest = max((edge.version & AT_MAX for edge in self._few.values()), default=0)
+            self._everybody = (newest, self._by_band(newest + 1))
+        newest, everybody = self._everybody
+        return everybody if newest < at else self._by_band(at)
+
+    def _by_band(self, at: int) -> list[Few]:
+        found: dict[int, list[bytes]] = {}
+        for follower, edge in self._few.items():
+            if edge.live and edge.version & AT_MAX < at:
+                found.setdefault(edge.version >> AT_BITS, []).append(prefix(follower))
+        return [Few(band, prefixes) for band, prefixes in found.items()]
 
     def receivers(self, at: int) -> Receivers:
         """Those whose live edge is older than `at`: they get the event, whenever it is applied."""

@@ -120,8 +120,8 @@ class Evaluation:
         edges = self._reads.edges(place)
         few = edges.receivers_few(a.at)
         if few is not None:
-            for reader, band in few:
-                entries.add(reader, band, event, value)
+            for some in few:
+                entries.add_few(some, event, value)
         else:
             receivers = edges.receivers(a.at)
             if len(receivers.places) > self._giant_rows:

@@ -14,7 +14,7 @@ from tests.higgs.data import week
 from tests.higgs.proof import Load, Loaded, check_dashboards, check_replay, load, sample
 from tests.sim.embedded_world import EmbeddedWorld
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 ACTIVITIES = 60_000
 READERS = 1_000
