@@ -4,7 +4,6 @@ Post rows; then entries, notices and their gone values; then edges, likes, fans,
 rows; then the post cache. So a state row at a version proves that all of its event is done.
 """
 
-import struct
 from collections import defaultdict
 from functools import partial
 
@@ -16,10 +15,6 @@ from cell.post_cache import PostCache
 from cell.side_by_side import SideBySide
 from cell.tables import Bytes2D, FixedRows, Row, Tables, Versions
 from cell.versions import AT_BITS
-from idgen.ids import U64
-
-_PAIR = struct.Struct(">QQ")
-_TRIPLE = struct.Struct(">QQQ")
 
 
 class Entries:
@@ -35,18 +30,16 @@ class Entries:
     def add(self, place: int, band: int, event: tuple[int, int, int], value: int) -> None:
         """One entry; `event` is (post id, author, at), `value` the kind byte or 0 for gone."""
         post_id, author, at = event
-        self._keys.append(_TRIPLE.pack(place, U64 - post_id, author))
+        self._keys.append(keys.entry_key(place, post_id, author))
         self._versions.append(band << AT_BITS | at)
         self._values.append(value)
         self.count += 1
 
     def add_few(self, few: Few, event: tuple[int, int, int], value: int) -> None:
-        """One entry for each of a few readers: their keys differ in the place alone, so that one
-        join makes all of them."""
+        """One entry for each of a few readers."""
         post_id, author, at = event
-        rest = _PAIR.pack(U64 - post_id, author)
         n = len(few.prefixes)
-        self._keys.append(rest.join(few.prefixes) + rest)
+        self._keys.append(keys.entry_keys_of(few.prefixes, post_id, author))
         self._versions += [few.band << AT_BITS | at] * n
         self._values += bytes((value,)) * n
         self.count += n

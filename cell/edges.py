@@ -13,7 +13,7 @@ import numpy.typing as npt
 from cell.keys import key_numbers, prefix
 from cell.tables import FixedRows, Versions
 from cell.versions import AT_BITS, AT_MAX, ats_of, bands_of
-from idgen.ids import U64Array, spread, spread_array
+from idgen.ids import U64Array, spread_array
 
 FEW_MAX = 512
 """Up to here a dict is faster than arrays (measured: about 0.3 us an edge against 15 us a call)."""
@@ -135,13 +135,11 @@ class EdgeSet:
 
     def receivers(self, at: int) -> Receivers:
         """Those whose live edge is older than `at`: they get the event, whenever it is applied."""
-        few = [
-            (spread(f), e.version >> AT_BITS)
-            for f, e in self._few.items()
-            if e.live and e.version & AT_MAX < at
-        ]
-        places = np.array([p for p, _ in few], dtype=np.uint64)
-        bands = np.array([b for _, b in few], dtype=np.uint64)
+        few = self._by_band(at)
+        joined = b"".join(p for some in few for p in some.prefixes)
+        places = np.frombuffer(joined, dtype=">u8").astype(np.uint64)
+        counts = [len(some.prefixes) for some in few]
+        bands = np.repeat(np.array([some.band for some in few], dtype=np.uint64), counts)
         if self._bulk is None:
             return Receivers(places, bands)
         many = self._bulk.receivers(at)

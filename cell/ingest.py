@@ -8,6 +8,7 @@ memory, read again from the position. Versions make the repetition harmless.
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -169,11 +170,11 @@ class IngestWorker:
         starts = {p: self._start(p, s, committed.get(p), spans[p]) for p, s in found.items()}
         # A member that was stopped may believe that it owns what others own now; the commit tells.
         member.commit(starts)
+        states = {p: progress.state for p, progress in kept.items()}
+        states |= self._state.claim(p for p in starts if p not in kept)
         for partition, start in starts.items():
-            have = kept.get(partition)
-            state = self._state.claim(partition) if have is None else have.state
             member.seek(partition, start)
-            self._owned[partition] = Progress(partition, state, start)
+            self._owned[partition] = Progress(partition, states[partition], start)
         self._commands_at_ms = 0
         self._read_commands(member)
         _log.info("partitions taken over", cell=self._stores.name, partitions=sorted(self._owned))
@@ -402,11 +403,18 @@ class IngestWorker:
             for partition, progress in self._owned.items()
             if (state := progress.advanced(self._open_offsets(partition))) is not None
         }
+        again: list[partial[None]] = []
         for partition, written in self._state.advance(advanced).items():
             progress = self._owned[partition]
-            over = written.again != progress.state.again
-            have = progress.state
-            progress.stored(self._state.change(partition, have, written) if over else written)
+            if written.again == progress.state.again:
+                progress.stored(written)
+            else:
+                again.append(partial(self._change, progress, written))
+        self._side_by_side.run(again)
+
+    def _change(self, progress: Progress, changed: PartitionState) -> None:
+        """Store what is kept in the owner's row: how far events are applied again."""
+        progress.stored(self._state.change(progress.partition, progress.state, changed))
 
     def _open_offsets(self, partition: int) -> list[int]:
         return [k.offset for k in self._evaluation.jobs if k.partition == partition]

@@ -19,6 +19,7 @@ Every value that means gone, outside of posts, begins with a zero byte.
 """
 
 import struct
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -109,6 +110,13 @@ def post_id_of(key: bytes) -> int:
 def entry_key(place: int, event_id: int, actor: int) -> bytes:
     """A key of inbox or notices."""
     return _TRIPLE.pack(place, U64 - event_id, actor)
+
+
+def entry_keys_of(prefixes: Sequence[bytes], event_id: int, actor: int) -> bytes:
+    """Keys of inbox for readers given by their prefixes, one behind the other: they differ in the
+    prefix alone, so that one join makes all of them."""
+    rest = _PAIR.pack(U64 - event_id, actor)
+    return rest.join(prefixes) + rest if prefixes else b""
 
 
 def parse_entry(key: bytes) -> tuple[int, int]:

@@ -96,18 +96,25 @@ class CellState:
             )
         }
 
-    def claim(self, partition: int) -> PartitionState:
-        """Become the owner of a partition: the generation above all before."""
+    def claim(self, partitions: Iterable[int]) -> dict[int, PartitionState]:
+        """Become the owner of partitions: of each the generation above all before."""
+        claimed = {p: self._raise_generation(p) for p in partitions}
+        # The ones before may have come further since, and may go on until these rows are there.
+        now = self.read(claimed)
+        return self.advance(
+            {
+                p: msgspec.structs.replace(s, high=now[p].high, open=now[p].open, step=0)
+                for p, s in claimed.items()
+            }
+        )
+
+    def _raise_generation(self, partition: int) -> PartitionState:
         while True:
             found = self.read((partition,))[partition]
-            claimed = msgspec.structs.replace(found, generation=found.generation + 1)
-            written = self._write(partition, found, claimed)
+            above = msgspec.structs.replace(found, generation=found.generation + 1)
+            written = self._write(partition, found, above)
             if written is not None:
-                break
-        # The one before may have come further since, and may go on until this row is there.
-        now = self.read((partition,))[partition]
-        state = msgspec.structs.replace(written, high=now.high, open=now.open, step=0)
-        return self.advance({partition: state})[partition]
+                return written
 
     def change(
         self, partition: int, have: PartitionState, changed: PartitionState

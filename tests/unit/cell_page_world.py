@@ -68,7 +68,7 @@ class PageWorld:
     def set_state(self, **changes: object) -> None:
         """Change the state of both partitions, as seen by the next page."""
         for partition in range(2):
-            have = self.state.claim(partition)
+            have = self.state.claim([partition])[partition]
             changed = msgspec.structs.replace(have, **changes)
             self.state.advance({partition: self.state.change(partition, have, changed)})
         self.clock.ms += 1_001

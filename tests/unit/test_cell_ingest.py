@@ -209,7 +209,7 @@ def test_a_worker_whose_partition_was_claimed_cannot_move_its_position() -> None
     cell = world()
     process = started(cell)
     cell.settle([process])
-    CellState(cell.tables, 2).claim(0)
+    CellState(cell.tables, 2).claim([0])
     append(cell, post(AUTHOR[0], 1))
     process.worker.step(process.member)
     assert cell.states()[0].high == 0
@@ -222,7 +222,7 @@ def test_a_worker_whose_partition_was_claimed_cannot_obey_a_command() -> None:
     cell = world()
     process = started(cell)
     cell.settle([process])
-    CellState(cell.tables, 2).claim(0)
+    CellState(cell.tables, 2).claim([0])
     arrive(cell)
     cell.clock.ms += 600
     with pytest.raises(Conflict):
@@ -232,10 +232,10 @@ def test_a_worker_whose_partition_was_claimed_cannot_obey_a_command() -> None:
 
 def test_who_claims_a_partition_takes_over_how_far_the_one_before_has_come() -> None:
     state = CellState(world().tables, 2)
-    (first,) = state.advance({0: state.claim(0)}).values()
+    (first,) = state.advance(state.claim([0])).values()
     ahead = msgspec.structs.replace(first, high=7, open=(3,))
     state.advance({0: ahead})
-    second = state.claim(0)
+    second = state.claim([0])[0]
     assert (second.high, second.open, second.generation) == (7, (3,), first.generation + 1)
     # The first goes on: all it writes is lost, however much further it has come.
     state.advance({0: msgspec.structs.replace(ahead, high=90, step=900)})
@@ -245,7 +245,7 @@ def test_who_claims_a_partition_takes_over_how_far_the_one_before_has_come() -> 
 def test_a_change_written_and_acknowledged_too_late_is_taken_over() -> None:
     cell = world()
     state = CellState(cell.tables, 2)
-    have = state.claim(0)
+    have = state.claim([0])[0]
     ahead = msgspec.structs.replace(have, commands=4)
     written = state.change(0, have, ahead)
     assert state.change(0, have, ahead) == written
