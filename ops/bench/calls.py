@@ -68,6 +68,12 @@ def page_frame(query: PageQuery) -> bytes:
     return len(body).to_bytes(4) + body
 
 
+def _drawn(readers: tuple[int, int], seed: int) -> list[int]:
+    """ORDER of these readers, the first more often than the last."""
+    first, count = readers
+    return [first + place for place in zipf_order(count, ORDER, seed).tolist()]
+
+
 @dataclass(frozen=True, slots=True)
 class Pages:
     """Pages of readers, the popular ones more often (Zipf), each full of whole posts.
@@ -82,13 +88,12 @@ class Pages:
 
     def __call__(self) -> Call:
         """A connection of its own."""
-        first, count = self.readers
-        order = zipf_order(count, ORDER, self.seed).tolist()
+        readers = _drawn(self.readers, self.seed)
         connection = Framed(self.address)
         frames: dict[int, bytes] = {}
 
         def call(number: int) -> None:
-            reader = first + order[number % ORDER]
+            reader = readers[number % ORDER]
             frame = frames.get(reader)
             if frame is None:
                 frame = frames[reader] = page_frame(PageQuery(reader, limit=self.limit))
@@ -110,13 +115,12 @@ class BarePages:
 
     def __call__(self) -> Call:
         """A connection of its own."""
-        first, count = self.readers
-        order = zipf_order(count, ORDER, self.seed).tolist()
+        readers = _drawn(self.readers, self.seed)
         connection = Framed(self.address)
         whole = _BARE_ANSWER + self.limit.to_bytes(4)
 
         def call(number: int) -> None:
-            reader = first + order[number % ORDER]
+            reader = readers[number % ORDER]
             reply = connection.exchange(_bare_frame(reader, self.limit))
             if not reply.startswith(whole):
                 raise Unavailable(f"no page of {self.limit} entries but {reply[:80]!r}")

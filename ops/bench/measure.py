@@ -179,23 +179,16 @@ def _beside(
     note: str,
 ) -> Figure:
     ours, theirs = sides
-    spread = spread_of(ours)
     ratios = paired_ratios(ours, theirs)
     ratio = spread_of(ratios) if ratios else None
-    return Figure(
-        measure=measure.name,
-        what=measure.what,
-        figure=spread.median,
-        unit=measure.unit,
-        better=_better(measure),
-        spread=spread,
-        rounds=len(ours),
+    peer_spread = spread_of(theirs) if theirs else None
+    return msgspec.structs.replace(
+        _alone(measure, ours, goal, note),
         peer=peer,
-        peer_figure=spread_of(theirs).median if theirs else None,
-        peer_spread=spread_of(theirs) if theirs else None,
+        peer_figure=peer_spread.median if peer_spread is not None else None,
+        peer_spread=peer_spread,
         ratio=ratio.median if ratio is not None else None,
         ratio_spread=ratio,
-        goal=measure.said(goal) if goal is not None else "",
         met=measure.meets(ratio.median, goal) if goal is not None and ratio is not None else None,
         note=note if theirs else note or "it made no trial",
     )
