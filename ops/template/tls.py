@@ -33,7 +33,8 @@ def peer_context(settings: ListenTls) -> ssl.SSLContext | None:
 
 def client_context(settings: Access, section: str) -> ssl.SSLContext | None:
     """What our clients of a server speak; None without TLS. `section` names the settings in
-    errors. Raises BadRequest for files that cannot be used."""
+    errors. Raises BadRequest for files that cannot be used: of these the vendors' clients would say
+    nothing, or repeat their attempts until a time-out."""
     if not settings.tls:
         return None
     context = ssl.create_default_context()
@@ -51,14 +52,16 @@ def _load_own(context: ssl.SSLContext, cert: str, key: str, section: str) -> Non
     try:
         context.load_cert_chain(cert, key, password=_no_password)
     except (OSError, ValueError) as error:
-        raise BadRequest(f"{section}.cert", f"{cert} with {key} cannot be used: {error}") from None
+        why = f"{cert} with {key} cannot be used ({error}): name PEM files of both"
+        raise BadRequest(f"{section}.cert", why) from None
 
 
 def _load_trusted(context: ssl.SSLContext, file: str, field: str) -> None:
     try:
         context.load_verify_locations(file)
     except OSError as error:
-        raise BadRequest(field, f"{file} cannot be used: {error}") from None
+        why = f"{file} cannot be used ({error}): name a PEM file of certificates"
+        raise BadRequest(field, why) from None
 
 
 def _no_password() -> str:

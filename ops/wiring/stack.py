@@ -25,6 +25,7 @@ from idgen.errors import BadRequest, NotFound, Unauthenticated, Unavailable
 from idgen.worker_lease import WorkerLeases
 from idgen.worker_lease_zookeeper import ZooKeeperWorkerLeases
 from ops.config import Config
+from ops.template.tls import client_context
 from ops.wiring import tls
 from ops.wiring.seams import (
     FIREHOSE,
@@ -144,7 +145,7 @@ class StackSeams:
     def _cache(self, info: CellInfo) -> PostCache:
         access, cache = self._config.redis, self._config.cache
         if access.tls:
-            tls.client_context("redis", access)
+            client_context(access, "redis")
         settings = RedisSettings(
             url=f"rediss://{info.redis}" if access.tls else info.redis,
             username=access.user or None,
@@ -173,7 +174,7 @@ def kafka_settings(config: Config, bootstrap: str) -> dict[str, str]:
         settings["sasl.username"] = access.user
         settings["sasl.password"] = access.password.reveal()
     if access.tls:
-        tls.client_context("kafka", access)
+        client_context(access, "kafka")
         files = {
             "ssl.ca.location": access.ca,
             "ssl.certificate.location": access.cert,
@@ -196,7 +197,7 @@ def _zookeeper_client(config: Config, addresses: str, connect_s: float) -> Kazoo
         # Of the user alone: "whoever made it" would be anybody with our certificate too.
         options["default_acl"] = [make_digest_acl(access.user, password, all=True)]
     if access.tls:
-        context = tls.client_context("zookeeper", access)
+        context = client_context(access, "zookeeper")
         options.update(
             use_ssl=True,
             ca=access.ca or None,

@@ -1,38 +1,7 @@
-"""TLS towards servers that run elsewhere: their files looked at first, refusals put into words."""
+"""TLS towards servers that run elsewhere: why they refuse us, put into words."""
 
 import socket
 import ssl
-
-from idgen.errors import BadRequest
-from ops.config_settings import Access
-
-
-def client_context(section: str, access: Access) -> ssl.SSLContext:
-    """What the files of a section make; raises BadRequest(`section.key`) for one that is no use.
-
-    The vendors' clients would say nothing of it, or repeat their attempts until a time-out. As
-    with those of ZooKeeper and Redis, the system's authorities are trusted besides.
-    """
-    context = ssl.create_default_context()
-    if access.ca:
-        try:
-            context.load_verify_locations(access.ca)
-        except OSError as error:
-            raise _unusable(f"{section}.ca", access.ca, "certificates", error) from error
-    if access.cert:
-        try:
-            context.load_cert_chain(access.cert, access.key)
-        except OSError as error:
-            files = f"{access.cert} with {section}.key {access.key}"
-            raise _unusable(f"{section}.cert", files, "a certificate and its key", error) from error
-    if not access.verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def _unusable(key: str, files: str, what: str, error: OSError) -> BadRequest:
-    return BadRequest(key, f"{files} cannot be used ({error}): name a PEM file of {what}")
 
 
 def refusal(host: str, port: int, context: ssl.SSLContext, patience_s: float) -> str:
