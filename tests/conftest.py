@@ -26,8 +26,13 @@ MISSING = (JarsUnavailable, JavaMissing, JavaUnsuitable, MavenMissing, RedisMiss
 
 
 def pytest_configure() -> None:
-    """As in every process of the product; models of whole platforms are held here too."""
+    """Garbage as in every process of the product; models of whole platforms are held here too.
+
+    The servers' JVMs live for minutes here: their optimising compiler never earns back what it
+    takes, a seventh of the servers' CPU seconds in tests/stack/test_higgs.py.
+    """
     collect_seldom()
+    os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
 
 
 @pytest.hookimpl(tryfirst=True)
