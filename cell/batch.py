@@ -25,6 +25,7 @@ class Entries:
         self._versions: list[int] = []
         self._values = bytearray()
         self._arrays: list[FixedRows] = []
+        self._rows: FixedRows | None = None
         self.count = 0
 
     def add(self, place: int, band: int, event: tuple[int, int, int], value: int) -> None:
@@ -50,7 +51,12 @@ class Entries:
         self.count += len(rows.versions)
 
     def rows(self) -> FixedRows:
-        """All of them."""
+        """All of them; asked for when there will be no more."""
+        if self._rows is None:
+            self._rows = self._joined()
+        return self._rows
+
+    def _joined(self) -> FixedRows:
         single = FixedRows(
             np.frombuffer(b"".join(self._keys), dtype=np.uint8).reshape(-1, keys.ENTRY_KEY_BYTES),
             np.array(self._versions, dtype=np.uint64),

@@ -96,6 +96,13 @@ class Entry:
     that mentions the reader; None for a follow."""
 
 
+class KeptEntries(tuple[Entry, ...]):  # noqa: SLOT001 - a tuple cannot have slots of its own
+    """Entries of a page that is kept and shown again; `wire` is for what carries them, to keep what
+    it has made of them."""
+
+    wire: bytes | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class PageQuery:
     """What to show of a reader's dashboard.

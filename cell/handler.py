@@ -6,6 +6,7 @@ Writes only append to the firehose (`firehose.writes`), so a cell takes them lik
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from cell import cursor, keys
 from cell.cursor import NEWEST, OLDEST, Place
@@ -16,17 +17,19 @@ from cell.dashboard import (
     Build,
     Context,
     Count,
-    Entry,
     Follows,
     Home,
+    KeptEntries,
     Page,
     PageQuery,
     PostView,
     Topology,
 )
+from cell.freshness import Freshness
 from cell.lane_scan import Range, Reader
 from cell.marks import marks_of
-from cell.page import Pages, fitting
+from cell.page import Pages, Shown, fitting
+from cell.page_cache import PageCache, ReadPage
 from cell.posts import Posts, bounded_views
 from cell.snapshot import Snapshot, Snapshots
 from cell.state import CellState
@@ -34,7 +37,7 @@ from cell.stores import CellStores
 from cell.timeline import timeline, timeline_entries
 from cell.versions import band_of, floor_of
 from firehose.event import Lane, PostRef
-from firehose.position import join, parse_token, reached_position
+from firehose.position import join, parse_token
 from firehose.validation import check_batch, check_ref, check_user
 from firehose.writes import Ids, Writes
 from idgen.clock import Clock
@@ -43,6 +46,7 @@ from idgen.ids import spread
 
 FOLLOWS_MAX = 1_000
 TOKENS_MAX = 1_000
+PAGE_CACHE_BYTES = 128 * 1024 * 1024
 WALK_SHARE = 2
 """A walk ends after half of the time that is left: the rest is for filling the page."""
 
@@ -62,6 +66,7 @@ class CellHandler(Writes):
         topology: Callable[[], Topology],
         build: Build,
         backfill_default: int = 100,
+        page_cache_bytes: int = PAGE_CACHE_BYTES,
     ) -> None:
         super().__init__(stores.firehose, ids, clock, backfill_default)
         self._stores = stores
@@ -72,7 +77,9 @@ class CellHandler(Writes):
         self._posts = Posts(stores.tables, stores.cache)
         self._pages = Pages(stores.tables, self._posts, clock)
         state = CellState(stores.tables, stores.firehose.partitions)
-        self.snapshots = Snapshots(state, stores.firehose, clock)
+        self.freshness = Freshness(stores.changes, state)
+        self.snapshots = Snapshots(state, self.freshness, stores.firehose, clock)
+        self.page_cache = PageCache(self.freshness, page_cache_bytes)
 
     def page(self, ctx: Context, query: PageQuery) -> Page:
         """A page of the reader's dashboard."""
@@ -82,14 +89,30 @@ class CellHandler(Writes):
         deadline_ms = self._clock.monotonic_ms() + ctx.deadline_ms
         snapshot = self._including(query.at_least, deadline_ms)
         reader = self._reader(query.reader, snapshot)
+        asked = replace(query, at_least=()) if query.at_least else query
+        shown = self.page_cache.get(reader, asked, snapshot)
+        if shown is None:
+            turn = self.page_cache.turn()
+            read = self._read_page(reader, asked, within, snapshot, deadline_ms)
+            self.page_cache.put(turn, reader, asked, snapshot, read)
+            shown = read.shown
+        return self._page(shown, snapshot, reader.band)
+
+    def _read_page(
+        self, reader: Reader, query: PageQuery, within: Range, asof: Snapshot, deadline_ms: int
+    ) -> ReadPage:
         until_ms = deadline_ms - (deadline_ms - self._clock.monotonic_ms()) // WALK_SHARE
-        found = self._pages.walk(reader, query, within, snapshot.era, until_ms)
+        found = self._pages.walk(reader, query, within, asof, until_ms)
         marks = marks_of(self._stores.tables, reader.place)
-        entries = self._pages.filled(found, query.reader, query, marks, snapshot.era)
+        entries = self._pages.filled(found, query.reader, query, marks, asof)
         going_on = b""
         if not found.end and found.last is not None:
             going_on = cursor.encode(cursor.DASHBOARD, query.reader, found.last)
-        return self._page(entries, going_on, found.end, snapshot, reader.band)
+        originals = (e.post.original for e in entries if e.post is not None)
+        made_of = set(found.stored) | {each.ref for each in originals if each is not None}
+        shown = fitting(Shown(entries, going_on, found.end))
+        kept = shown._replace(entries=KeptEntries(shown.entries))
+        return ReadPage(kept, made_of, found.cut)
 
     def author_posts(
         self, ctx: Context, author: int, before: bytes, after: bytes, limit: int
@@ -99,16 +122,17 @@ class CellHandler(Writes):
         _check_between("limit", limit, 1, LIMIT_MAX)
         snapshot = self.snapshots.now()
         found, end = timeline(self._stores.tables, author, before, after, limit)
-        entries = timeline_entries(self._posts, found, snapshot.era)
+        entries = timeline_entries(self._posts, found, snapshot)
         going_on = entries[-1].cursor if entries and not end else b""
-        return self._page(entries, going_on, end, snapshot, snapshot.homes.band(spread(author)))
+        shown = fitting(Shown(entries, going_on, end))
+        return self._page(shown, snapshot, snapshot.homes.band(spread(author)))
 
     def posts(self, ctx: Context, refs: Sequence[PostRef]) -> list[PostView]:
         """Posts by address, in the order asked for; one that is not there is shown as removed."""
         check_batch("refs", refs, BATCH_MAX)
         for i, ref in enumerate(refs):
             check_ref(f"refs[{i}]", ref)
-        return bounded_views(self._posts, refs, self.snapshots.now().era)
+        return bounded_views(self._posts, refs, self.snapshots.now())
 
     def count_newer(self, ctx: Context, reader: int, lane: Lane, cursor: bytes, cap: int) -> Count:
         """How many entries of the lane are newer than a cursor."""
@@ -204,20 +228,16 @@ class CellHandler(Writes):
         reader = self._reader(user, snapshot)
         query = PageQuery(user, frozenset((lane,)), limit=cap, hydrate=False)
         until_ms = self._clock.monotonic_ms() + ctx.deadline_ms // WALK_SHARE
-        found = self._pages.walk(reader, query, Range(oldest=above), snapshot.era, until_ms)
+        found = self._pages.walk(reader, query, Range(oldest=above), snapshot, until_ms)
         return Count(len(found.entries), capped=not found.end)
 
-    def _page(
-        self, entries: tuple[Entry, ...], going_on: bytes, end: bool, snapshot: Snapshot, band: int
-    ) -> Page:
-        shown = fitting(entries)
-        cut = len(shown) < len(entries)
+    def _page(self, shown: Shown, snapshot: Snapshot, band: int) -> Page:
         return Page(
-            entries=shown,
-            next_cursor=shown[-1].cursor if cut else going_on,
-            previous_cursor=entries[0].cursor if entries else b"",
-            end=end and not cut,
-            token=reached_position(self.snapshots.log, snapshot.applied).token(),
+            entries=shown.entries,
+            next_cursor=shown.next_cursor,
+            previous_cursor=shown.entries[0].cursor if shown.entries else b"",
+            end=shown.end,
+            token=self.snapshots.token(snapshot),
             cell=self._stores.name,
             epoch=band,
             lag_ms=self.snapshots.lag_ms(),

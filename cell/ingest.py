@@ -16,6 +16,7 @@ import numpy.typing as npt
 import structlog
 
 from cell import commands
+from cell.changes import Announcer, Changed, changed_by
 from cell.evaluation import Evaluation
 from cell.followers import FollowerSets
 from cell.progress import Progress
@@ -96,6 +97,7 @@ class IngestWorker:
         self._clock = clock
         self._settings = settings or IngestSettings()
         self._state = CellState(stores.tables, stores.firehose.partitions)
+        self._announcer = Announcer(stores.changes)
         self._owned: dict[int, Progress] = {}
         self._homes: dict[int, Homes] = {}
         self._followers = FollowerSets(
@@ -171,7 +173,9 @@ class IngestWorker:
         # A member that was stopped may believe that it owns what others own now; the commit tells.
         member.commit(starts)
         states = {p: progress.state for p, progress in kept.items()}
-        states |= self._state.claim(p for p in starts if p not in kept)
+        claimed = self._state.claim(p for p in starts if p not in kept)
+        self._announcer.announce(claimed, Changed())
+        states |= claimed
         for partition, start in starts.items():
             member.seek(partition, start)
             self._owned[partition] = Progress(partition, states[partition], start)
@@ -379,7 +383,7 @@ class IngestWorker:
         # The era is read after the gone rows are there: a cache in a newer one may hold the posts.
         if batch.removes_posts and not batch.tell_cache(self._stores.cache, self._state.era()):
             self._state.next_era()
-        self._advance()
+        self._announcer.announce(self._advance(), changed_by(batch))
         checkpoints: dict[int, int] = {}
         for partition, progress in self._owned.items():
             checkpoint = progress.checkpoint(self._open_offsets(partition))
@@ -396,21 +400,23 @@ class IngestWorker:
         self.stats.open_jobs = len(self._evaluation.jobs)
         self.stats.edges = len(self._followers)
 
-    def _advance(self) -> None:
-        """Store how far the partitions are applied, where that has changed."""
+    def _advance(self) -> dict[int, PartitionState]:
+        """Store how far the partitions are applied, where that has changed; what was stored."""
         advanced = {
             partition: state
             for partition, progress in self._owned.items()
             if (state := progress.advanced(self._open_offsets(partition))) is not None
         }
         again: list[partial[None]] = []
-        for partition, written in self._state.advance(advanced).items():
+        stored = self._state.advance(advanced)
+        for partition, written in stored.items():
             progress = self._owned[partition]
             if written.again == progress.state.again:
                 progress.stored(written)
             else:
                 again.append(partial(self._change, progress, written))
         self._side_by_side.run(again)
+        return stored
 
     def _change(self, progress: Progress, changed: PartitionState) -> None:
         """Store what is kept in the owner's row: how far events are applied again."""

@@ -14,6 +14,7 @@ from cell.cursor import Place
 from cell.dashboard import Entry, EntryKind, PageQuery, PostView
 from cell.lane_scan import LiveEntry, Range, Reader, Seen, live_entries
 from cell.posts import Posts, Stored, text_bytes_of, with_originals
+from cell.snapshot import Snapshot
 from cell.tables import Tables
 from firehose.event import Lane, PostCreated, PostRef
 from idgen.clock import Clock
@@ -23,18 +24,28 @@ PAGE_TEXT_BYTES_MAX = 4 * 1024 * 1024
 """Most text of one page: a hundred reblogs with full bodies would have 13 MB."""
 
 
+class Shown(NamedTuple):
+    """A page without what is new each time: entries, where it goes on, and whether it ends."""
+
+    entries: tuple[Entry, ...]
+    next_cursor: bytes
+    end: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """What a walk has found: entries, the posts read on the way, and how it ended.
 
-    `last` is the last place looked at, also of entries that are not shown; None: nothing was there.
-    `end`: nothing is left in the range.
+    `stored` has all posts that were looked at, also of entries that are not shown; None: it is not
+    there. `last` is the last place looked at, in the same way; None: nothing was there. `end`:
+    nothing is left in the range. `cut`: the time was over before.
     """
 
     entries: list[LiveEntry]
-    stored: dict[PostRef, Stored]
+    stored: dict[PostRef, Stored | None]
     last: Place | None
     end: bool
+    cut: bool = False
 
 
 class _Step(NamedTuple):
@@ -63,7 +74,7 @@ class Pages:
         self._clock = clock
 
     def walk(
-        self, reader: Reader, query: PageQuery, within: Range, era: bytes, until_ms: int
+        self, reader: Reader, query: PageQuery, within: Range, asof: Snapshot, until_ms: int
     ) -> Found:
         """Up to `query.limit` entries of the range, in its order.
 
@@ -71,12 +82,12 @@ class Pages:
         """
         stream = self._merged(reader, query, within)
         found: list[LiveEntry] = []
-        stored: dict[PostRef, Stored] = {}
+        stored: dict[PostRef, Stored | None] = {}
         last: Place | None = None
         while True:
             wanted = query.limit - len(found) + 1  # one more, to know whether anything is left
             step = self._next(stream, wanted, until_ms)
-            for entry in self._shown(step.candidates, stored, query, era):
+            for entry in self._shown(step.candidates, stored, query, asof):
                 if len(found) == query.limit:
                     return Found(found, stored, found[-1].place, end=False)
                 found.append(entry)
@@ -84,7 +95,7 @@ class Pages:
             if step.end:
                 return Found(found, stored, last, end=True)
             if self._clock.monotonic_ms() >= until_ms:
-                return Found(found, stored, last, end=False)
+                return Found(found, stored, last, end=False, cut=True)
 
     def _next(self, stream: Iterator[LiveEntry | Seen], wanted: int, until_ms: int) -> "_Step":
         """Up to `wanted` entries; fewer, when the stream has ended or `until_ms` has passed."""
@@ -113,9 +124,9 @@ class Pages:
     def _shown(
         self,
         candidates: list[LiveEntry],
-        stored: dict[PostRef, Stored],
+        stored: dict[PostRef, Stored | None],
         query: PageQuery,
-        era: bytes,
+        asof: Snapshot,
     ) -> list[LiveEntry]:
         """Those of the kinds asked for whose post is there; of a like's only this tells."""
         kept = [e for e in candidates if not query.kinds or e.kind in query.kinds]
@@ -124,7 +135,8 @@ class Pages:
             for e in kept
             if (ref := post_of(e)) is not None and (query.hydrate or e.kind is EntryKind.LIKE)
         }
-        stored.update(self._posts.get(needed - stored.keys(), era))
+        unknown = needed - stored.keys()
+        stored.update(dict.fromkeys(unknown) | self._posts.get(unknown, asof))
         return [
             e
             for e in kept
@@ -132,13 +144,13 @@ class Pages:
         ]
 
     def filled(
-        self, found: Found, owner: int, query: PageQuery, marks: dict[Lane, int], era: bytes
+        self, found: Found, owner: int, query: PageQuery, marks: dict[Lane, int], asof: Snapshot
     ) -> tuple[Entry, ...]:
         """The entries as readers see them."""
         refs = [ref for e in found.entries if (ref := post_of(e)) is not None]
         shown: dict[PostRef, PostView] = {}
         if query.hydrate:
-            shown = with_originals(self._posts, found.stored, refs, era)
+            shown = with_originals(self._posts, found.stored, refs, asof)
         return tuple(
             Entry(
                 id=e.place.id,
@@ -155,14 +167,15 @@ class Pages:
         )
 
 
-def fitting(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
-    """The entries up to PAGE_TEXT_BYTES_MAX of text, at least one: the page then goes on behind."""
+def fitting(shown: Shown) -> Shown:
+    """The page up to PAGE_TEXT_BYTES_MAX of text, at least one entry; it then goes on behind."""
     text_bytes = 0
-    for count, entry in enumerate(entries):
+    for count, entry in enumerate(shown.entries):
         text_bytes += text_bytes_of(entry.post) if entry.post is not None else 0
         if count and text_bytes > PAGE_TEXT_BYTES_MAX:
-            return entries[:count]
-    return entries
+            kept = shown.entries[:count]
+            return Shown(kept, kept[-1].cursor, end=False)
+    return shown
 
 
 def _target(entry: LiveEntry) -> PostRef | None:

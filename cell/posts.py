@@ -5,12 +5,14 @@ of removals by ingest.
 """
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from typing import NamedTuple
 
 from cell import keys
 from cell.dashboard import PostView
 from cell.post_cache import PostCache
+from cell.snapshot import Snapshot
 from cell.tables import Tables
 from firehose.codec import Gone, Poison, UnknownKind, decode_stored
 from firehose.event import PostCreated, PostRef
@@ -26,6 +28,12 @@ READ_AT_ONCE = 100
 Stored = PostCreated | Gone
 
 
+class _Flight(NamedTuple):
+    era: bytes
+    stamp: int | None
+    name: bytes
+
+
 class Posts:
     """Reads posts; may be used by many threads."""
 
@@ -33,15 +41,15 @@ class Posts:
         self._tables = tables
         self._cache = cache
         self._lock = threading.Lock()
-        self._under_way: dict[bytes, Future[bytes | None]] = {}
+        self._under_way: dict[_Flight, Future[bytes | None]] = {}
 
-    def get(self, refs: Iterable[PostRef], era: bytes) -> dict[PostRef, Stored]:
+    def get(self, refs: Iterable[PostRef], asof: Snapshot) -> dict[PostRef, Stored]:
         """The posts at these addresses; those that never were are left out."""
         wanted = {ref: keys.post_key(ref.author, ref.id) for ref in set(refs)}
         if not wanted:
             return {}
         names = list(wanted.values())
-        cached = self._cache.get_many([era + name for name in names])
+        cached = self._cache.get_many([asof.era + name for name in names])
         values: dict[bytes, bytes] = {}
         decoded: dict[bytes, Stored] = {}
         for (ref, name), value in zip(wanted.items(), cached, strict=True):
@@ -49,24 +57,28 @@ class Posts:
                 decoded[name] = found
         missing = [name for name in names if name not in decoded]
         if missing:
-            values = self._read(missing, era)
+            values = self._read(missing, asof)
             decoded.update((name, decode_stored(value)) for name, value in values.items())
         return {ref: decoded[name] for ref, name in wanted.items() if name in decoded}
 
-    def _read(self, names: Sequence[bytes], era: bytes) -> dict[bytes, bytes]:
-        """Rows of the table, each asked for once however many threads want it now."""
+    def _read(self, names: Sequence[bytes], asof: Snapshot) -> dict[bytes, bytes]:
+        """Rows of the table, each asked for once however many threads want it now.
+
+        Threads that know of more changes do not take what one that knew of fewer began to read.
+        """
         mine: dict[bytes, Future[bytes | None]] = {}
         others: dict[bytes, Future[bytes | None]] = {}
         with self._lock:
             for name in names:
-                under_way = self._under_way.get(era + name)
+                flight = _Flight(asof.era, asof.stamp, name)
+                under_way = self._under_way.get(flight)
                 if under_way is None:
-                    mine[name] = self._under_way[era + name] = Future()
+                    mine[name] = self._under_way[flight] = Future()
                 else:
                     others[name] = under_way
         found: dict[bytes, bytes] = {}
         if mine:
-            found = self._read_mine(mine, era)
+            found = self._read_mine(mine, asof)
         for name, future in others.items():
             value = future.result()
             if value is not None:
@@ -77,7 +89,9 @@ class Posts:
             found |= {r.key: r.value for r in self._tables.get(keys.POSTS, absent) if r is not None}
         return found
 
-    def _read_mine(self, mine: dict[bytes, Future[bytes | None]], era: bytes) -> dict[bytes, bytes]:
+    def _read_mine(
+        self, mine: dict[bytes, Future[bytes | None]], asof: Snapshot
+    ) -> dict[bytes, bytes]:
         try:
             rows = self._tables.get(keys.POSTS, list(mine))
         except BaseException as e:
@@ -86,14 +100,14 @@ class Posts:
             raise
         else:
             found = {row.key: row.value for row in rows if row is not None}
-            self._cache.fill({era + name: value for name, value in found.items()})
+            self._cache.fill({asof.era + name: value for name, value in found.items()})
             for name, future in mine.items():
                 future.set_result(found.get(name))
             return found
         finally:
             with self._lock:
                 for name in mine:
-                    del self._under_way[era + name]
+                    del self._under_way[_Flight(asof.era, asof.stamp, name)]
 
 
 def _believed(value: bytes, ref: PostRef) -> Stored | None:
@@ -120,13 +134,13 @@ def view(ref: PostRef, stored: Stored | None) -> PostView:
     return PostView(ref, at_ms(ref.id) if at is None else at, stored.draft)
 
 
-def views(posts: Posts, refs: Sequence[PostRef], era: bytes) -> dict[PostRef, PostView]:
+def views(posts: Posts, refs: Sequence[PostRef], asof: Snapshot) -> dict[PostRef, PostView]:
     """Posts as readers see them, reblogs with their originals, one level deep."""
-    stored = posts.get(refs, era)
-    return with_originals(posts, stored, refs, era)
+    stored = posts.get(refs, asof)
+    return with_originals(posts, stored, refs, asof)
 
 
-def bounded_views(posts: Posts, refs: Sequence[PostRef], era: bytes) -> list[PostView]:
+def bounded_views(posts: Posts, refs: Sequence[PostRef], asof: Snapshot) -> list[PostView]:
     """`views` in the order of `refs`, one asked for twice being there twice.
 
     Raises BadRequest(refs) when they have more than TEXT_BYTES_MAX of text together.
@@ -135,7 +149,7 @@ def bounded_views(posts: Posts, refs: Sequence[PostRef], era: bytes) -> list[Pos
     text_bytes = 0
     for begin in range(0, len(refs), READ_AT_ONCE):
         some = refs[begin : begin + READ_AT_ONCE]
-        shown |= views(posts, [ref for ref in some if ref not in shown], era)
+        shown |= views(posts, [ref for ref in some if ref not in shown], asof)
         text_bytes += sum(text_bytes_of(shown[ref]) for ref in some)
         if text_bytes > TEXT_BYTES_MAX:
             raise BadRequest(
@@ -153,7 +167,7 @@ def text_bytes_of(shown: PostView) -> int:
 
 
 def with_originals(
-    posts: Posts, stored: dict[PostRef, Stored], refs: Iterable[PostRef], era: bytes
+    posts: Posts, stored: Mapping[PostRef, Stored | None], refs: Iterable[PostRef], asof: Snapshot
 ) -> dict[PostRef, PostView]:
     """`view` of each of `refs`, with the originals of reblogs read as well."""
     originals: dict[PostRef, PostRef] = {}
@@ -162,7 +176,7 @@ def with_originals(
         if isinstance(found, PostCreated) and found.draft.reblog_of is not None:
             originals[ref] = found.draft.reblog_of
     unknown = [o for o in originals.values() if o not in stored]
-    known = stored | posts.get(unknown, era) if unknown else stored
+    known = {**stored, **posts.get(unknown, asof)} if unknown else stored
     shown: dict[PostRef, PostView] = {}
     for ref in refs:
         post = view(ref, known.get(ref))

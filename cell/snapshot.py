@@ -1,15 +1,16 @@
 """What a dashboard knows of its cell: who is homed here, how far it has applied, the cache's era.
 
-Read from the cell table, at most a second old; a read that needs more waits for a position, and
-for nothing else.
+Read from the cell table, at most a second old, and brought forward by the cell's changes as they
+come. A read that needs more waits for a position, and for nothing else.
 """
 
 import threading
 from collections import deque
 from typing import NamedTuple
 
+from cell.freshness import Freshness, Known
 from cell.residents import Homes
-from cell.state import CellState, homes_now
+from cell.state import CellState, PartitionState, homes_now
 from firehose.log import Log
 from firehose.position import Applied, Position, log_fingerprint, reached_position
 from idgen.clock import Clock
@@ -17,15 +18,25 @@ from idgen.errors import Behind
 
 AGE_MS_MAX = 1_000
 WAIT_FIRST_MS = 2
-WAIT_MS_MAX = 50
+WAIT_MS_MAX = 20
 SAMPLES_MAX = 3_600
 
 
 class Snapshot(NamedTuple):
-    """The cell as of one read of its table."""
+    """The cell as it is known to be. `stamp`: of what was seen of its changes; None where that is
+    less than what the table says, so that nothing kept may be believed."""
 
     homes: Homes
     applied: dict[int, Applied]
+    era: bytes
+    stamp: int | None
+
+
+class _TableRead(NamedTuple):
+    """The cell table as of one read."""
+
+    homes: Homes
+    states: dict[int, PartitionState]
     era: bytes
     read_ms: int
 
@@ -33,25 +44,37 @@ class Snapshot(NamedTuple):
 class Snapshots:
     """Keeps the snapshot fresh; used by many threads."""
 
-    def __init__(self, state: CellState, firehose: Log, clock: Clock) -> None:
+    def __init__(self, state: CellState, freshness: Freshness, firehose: Log, clock: Clock) -> None:
         self._state = state
+        self._freshness = freshness
         self._firehose = firehose
         self._clock = clock
         self._lock = threading.Lock()
-        self._newest: Snapshot | None = None
+        self._table: _TableRead | None = None
+        self._newest: tuple[_TableRead, Known, Snapshot] | None = None
+        self._token: tuple[dict[int, Applied], bytes] | None = None
         self._ends_lock = threading.Lock()
         self._ends: deque[tuple[int, list[int]]] = deque(maxlen=SAMPLES_MAX)
         self.log = log_fingerprint(firehose.identity)
 
     def now(self) -> Snapshot:
-        """A snapshot at most AGE_MS_MAX old."""
+        """The cell now, by a table at most AGE_MS_MAX old."""
+        table = self._recent()
+        known = self._freshness.known
         newest = self._newest
-        if newest is not None and self._clock.monotonic_ms() - newest.read_ms < AGE_MS_MAX:
-            return newest
+        if newest is None or newest[0] is not table or newest[1] is not known:
+            newest = (table, known, _snapshot(table, known))
+            self._newest = newest
+        return newest[2]
+
+    def _recent(self) -> _TableRead:
+        table = self._table
+        if table is not None and self._clock.monotonic_ms() - table.read_ms < AGE_MS_MAX:
+            return table
         with self._lock:
-            newest = self._newest
-            if newest is not None and self._clock.monotonic_ms() - newest.read_ms < AGE_MS_MAX:
-                return newest
+            table = self._table
+            if table is not None and self._clock.monotonic_ms() - table.read_ms < AGE_MS_MAX:
+                return table
             return self._read()
 
     def including(self, need: Position, deadline_ms: int) -> Snapshot:
@@ -59,30 +82,32 @@ class Snapshots:
 
         Raises Behind, with the position reached, when `deadline_ms` (monotonic) passes before.
         """
-        snapshot = self.now()
         wait_ms = WAIT_FIRST_MS
-        while not need.met_by(snapshot.applied):
+        while not need.met_by((snapshot := self.now()).applied):
             left = deadline_ms - self._clock.monotonic_ms()
             if left <= 0:
-                reached = reached_position(self.log, snapshot.applied).token()
+                reached = self.token(snapshot)
                 raise Behind("the cell has not applied this write yet; ask again", reached)
             self._clock.pause(min(wait_ms, left))
             wait_ms = min(wait_ms * 2, WAIT_MS_MAX)
-            with self._lock:
-                snapshot = self._read()
+            if snapshot.stamp is None:  # the changes do not tell: look
+                with self._lock:
+                    self._read()
         return snapshot
 
-    def _read(self) -> Snapshot:
+    def token(self, snapshot: Snapshot) -> bytes:
+        """The position of a snapshot as a token."""
+        made = self._token
+        if made is None or made[0] is not snapshot.applied:
+            made = (snapshot.applied, reached_position(self.log, snapshot.applied).token())
+            self._token = made
+        return made[1]
+
+    def _read(self) -> _TableRead:
         read_ms = self._clock.monotonic_ms()
         states = self._state.read()
-        snapshot = Snapshot(
-            homes_now(states.values()),
-            {p: s.applied for p, s in states.items()},
-            self._state.era(),
-            read_ms,
-        )
-        self._newest = snapshot
-        return snapshot
+        self._table = _TableRead(homes_now(states.values()), states, self._state.era(), read_ms)
+        return self._table
 
     def sample_end(self) -> None:
         """Note where the log ends now; called about once a second by the dashboard's process."""
@@ -100,3 +125,10 @@ class Snapshots:
                     return max(0, self._clock.monotonic_ms() - at_ms)
                 self._ends.popleft()
         return 0
+
+
+def _snapshot(table: _TableRead, known: Known) -> Snapshot:
+    if known.covers(table.states):
+        return Snapshot(table.homes, known.applied, table.era, known.stamp)
+    applied = {p: state.applied for p, state in table.states.items()}
+    return Snapshot(table.homes, applied, table.era, None)

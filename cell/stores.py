@@ -17,5 +17,6 @@ class CellStores:
     cache: PostCache
     firehose: Log
     commands: Log
+    changes: Log
     dead_letters: DeadLetters
     log_base: int = 0

@@ -4,6 +4,7 @@ from cell import cursor, keys
 from cell.cursor import NEWEST, OLDEST, Place
 from cell.dashboard import Entry, EntryKind, PostView
 from cell.posts import Posts, with_originals
+from cell.snapshot import Snapshot
 from cell.tables import Tables
 from firehose.codec import GONE_PREFIX, decode_stored
 from firehose.event import Lane, PostCreated, PostRef
@@ -31,10 +32,10 @@ def timeline(
     return [p for p in posts if isinstance(p, PostCreated)], len(rows) <= limit
 
 
-def timeline_entries(posts: Posts, found: list[PostCreated], era: bytes) -> tuple[Entry, ...]:
+def timeline_entries(posts: Posts, found: list[PostCreated], asof: Snapshot) -> tuple[Entry, ...]:
     """The posts of a timeline as entries of a page; nothing is unread in a timeline."""
     refs = {PostRef(p.author, p.id): p for p in found}
-    shown = with_originals(posts, dict(refs), refs, era)
+    shown = with_originals(posts, dict(refs), refs, asof)
     return tuple(_entry(p, shown[PostRef(p.author, p.id)]) for p in found)
 
 
@@ -46,8 +47,6 @@ def _entry(post: PostCreated, shown: PostView) -> Entry:
         actor=post.author,
         at_ms=at_ms(post.id),
         unread=False,
-        cursor=cursor.encode(
-            cursor.TIMELINE, post.author, Place(post.id, Lane.POSTS, post.author)
-        ),
+        cursor=cursor.encode(cursor.TIMELINE, post.author, Place(post.id, Lane.POSTS, post.author)),
         post=shown,
     )

@@ -17,6 +17,8 @@ READ_BYTES_MAX = 16 << 20
 """A read ends with the record that exceeds this, whatever its limit says."""
 _READ_ROWS = 256
 _TRIM_ROWS = 10_000
+_RETENTION_EVERY = 4_096
+"""So many records are appended between two looks for what is to be forgotten."""
 _LISTEN_S = 0.05
 """How long a record of another process may go unnoticed by a waiting read."""
 
@@ -44,14 +46,24 @@ class SqliteLog:
     """The log seam on one file, which may hold several logs by name.
 
     Offsets are dense. Append times are those of `clock`, but never fall within a partition.
+    Records older than `retention_ms` are forgotten while others are appended; None: they are kept.
     Raises Conflict when the log exists with another number of partitions.
     """
 
-    def __init__(self, path: Path, name: str, partitions: int, clock: Clock) -> None:
+    def __init__(
+        self,
+        path: Path,
+        name: str,
+        partitions: int,
+        clock: Clock,
+        retention_ms: int | None = None,
+    ) -> None:
         if not 1 <= partitions <= PARTITIONS_MAX:
             raise BadRequest("partitions", f"{partitions} is outside 1..{PARTITIONS_MAX}")
         self._clock = clock
         self._partitions = partitions
+        self._retention_ms = retention_ms
+        self._appended = 0
         self._file = SqliteFile(path, _SCHEMA)
         try:
             self._id, self._identity = self._open(name, partitions)
@@ -108,7 +120,18 @@ class SqliteLog:
                 )
         if not records:
             return []
-        return self._file.write(lambda connection: self._insert(connection, records))
+        appended = self._file.write(lambda connection: self._insert(connection, records))
+        self._retain(len(records))
+        return appended
+
+    def _retain(self, appended: int) -> None:
+        """Forget old records, every so often."""
+        if self._retention_ms is None:
+            return
+        self._appended += appended
+        if self._appended >= _RETENTION_EVERY:
+            self._appended = 0
+            self.trim(self._clock.now_ms() - self._retention_ms)
 
     def _insert(
         self, connection: Connection, records: Sequence[tuple[int, bytes]]

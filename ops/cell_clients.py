@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from cell.dashboard import Dashboard
 from idgen.errors import NotFound, Unavailable
-from ops.dashboard_client import DashboardClient
+from ops.dashboard_client import RelayedDashboards
 from router.cells import ServiceTable
 
 RETRY_MS = 500
@@ -22,7 +22,7 @@ class WireCells:
         self._tls = tls
         self._connections_max = connections_max
         self._lock = threading.Lock()
-        self._clients: dict[str, tuple[tuple[str, ...], DashboardClient]] = {}
+        self._clients: dict[str, tuple[tuple[str, ...], RelayedDashboards]] = {}
 
     def dashboards(self, cell: str) -> Dashboard:
         """A client of the cell's endpoints as they are registered now."""
@@ -38,7 +38,7 @@ class WireCells:
                 known[1].point_at(addresses)
                 client = known[1]
             else:
-                client = DashboardClient(
+                client = RelayedDashboards(
                     addresses, tls=self._tls, connections_max=self._connections_max
                 )
             self._clients[cell] = (addresses, client)

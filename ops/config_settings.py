@@ -266,7 +266,8 @@ class Ingest(Section, frozen=True, kw_only=True):
 
 
 class Cache(Section, frozen=True, kw_only=True):
-    """The cache of posts, in process or in Redis. It changes no answer."""
+    """The cache of posts, in process or in Redis, and pages kept by dashboards. Neither changes an
+    answer."""
 
     entries: Annotated[
         int, Meta(ge=0, description="Posts kept in process by the embedded profile.")
@@ -275,6 +276,14 @@ class Cache(Section, frozen=True, kw_only=True):
     timeout_ms: Annotated[
         int, Meta(ge=1, le=10_000, description="Longer than this nobody waits for Redis.")
     ] = 100
+    page_bytes: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1 << 40,
+            description="Memory of each dashboard for pages that it keeps; 0 keeps none.",
+        ),
+    ] = 134_217_728
 
 
 class Firehose(Section, frozen=True, kw_only=True):

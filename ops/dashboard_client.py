@@ -3,7 +3,7 @@
 import ssl
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from cell.dashboard import (
     Build,
@@ -20,6 +20,7 @@ from cell.dashboard import (
     Topology,
 )
 from firehose.event import Draft, Lane, PostRef
+from idgen.ids import spread
 from ops import thrift_values as values
 from ops.thrift_calls import Channel
 
@@ -126,9 +127,7 @@ class DashboardClient:
         self, ctx: Context, author: int, before: bytes, after: bytes, limit: int
     ) -> Page:
         """See Dashboard."""
-        request = _wire.AuthorPostsRequest(
-            author, before or None, after or None, limit, _context(ctx)
-        )
+        request = _author_posts(ctx, author, before, after, limit)
         return values.page_from_wire(self._read(ctx, "author_posts", request))
 
     def posts(self, ctx: Context, refs: Sequence[PostRef]) -> list[PostView]:
@@ -181,6 +180,31 @@ class DashboardClient:
     def _write_many(self, ctx: Context, method: str, request: Any) -> list[Receipt]:
         answer = self._channel.call(method, request, ctx.deadline_ms, repeatable=False)
         return [values.receipt_from_wire(each) for each in answer]
+
+
+class RelayedDashboards(DashboardClient):
+    """For a router: pages are passed on as they came, since nobody looks into them on the way."""
+
+    def page(self, ctx: Context, query: PageQuery) -> Page:
+        """See Dashboard; what it returns is for `dashboard_service` alone."""
+        request = values.query_to_wire(query, _context(ctx))
+        return self._relayed(ctx, "page", request, query.reader)
+
+    def author_posts(
+        self, ctx: Context, author: int, before: bytes, after: bytes, limit: int
+    ) -> Page:
+        """See `page`."""
+        request = _author_posts(ctx, author, before, after, limit)
+        return self._relayed(ctx, "author_posts", request, author)
+
+    def _relayed(self, ctx: Context, method: str, request: Any, user: int) -> Page:
+        # A dashboard may have shown a reader what another one learns a moment later.
+        turn = spread(user)
+        return cast("Page", self._channel.relay(method, request, ctx.deadline_ms, turn))
+
+
+def _author_posts(ctx: Context, author: int, before: bytes, after: bytes, limit: int) -> Any:
+    return _wire.AuthorPostsRequest(author, before or None, after or None, limit, _context(ctx))
 
 
 def _context(ctx: Context) -> Any:

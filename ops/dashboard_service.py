@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from cell.dashboard import Context, Dashboard
+from cell.dashboard import Context, Dashboard, KeptEntries, Page
 from firehose.event import PostRef
 from idgen.errors import BadRequest
 from ops import thrift_values as values
 from ops.template.service import Handler, ThriftService
+from ops.thrift_encoded import Encoded, encoded, merged
 
 
 def dashboard_service(dashboard: Dashboard) -> ThriftService:
@@ -76,7 +77,7 @@ class _Calls:
         return values.receipt_to_wire(receipt)
 
     def page(self, ctx: Context, request: Any) -> Any:
-        return values.page_to_wire(self._to.page(ctx, values.query_from_wire(request)))
+        return _encoded_page(self._to.page(ctx, values.query_from_wire(request)))
 
     def author_posts(self, ctx: Context, request: Any) -> Any:
         page = self._to.author_posts(
@@ -86,7 +87,7 @@ class _Calls:
             request.after or b"",
             request.limit,
         )
-        return values.page_to_wire(page)
+        return _encoded_page(page)
 
     def posts(self, ctx: Context, request: Any) -> Any:
         refs = values.refs_from_wire(request.refs, "refs")
@@ -137,6 +138,20 @@ class _Calls:
 
     def version(self, ctx: Context, _request: Any) -> Any:
         return values.build_to_wire(self._to.version(ctx))
+
+
+def _encoded_page(page: Page | Encoded) -> Encoded:
+    """A page's bytes: as they came where it was relayed, and of entries that were sent before what
+    was made of them then."""
+    if isinstance(page, Encoded):
+        return page
+    entries = page.entries
+    made = entries.wire if isinstance(entries, KeptEntries) else None
+    if made is None:
+        made = encoded(values.entries_to_wire(entries))
+        if isinstance(entries, KeptEntries):
+            entries.wire = made
+    return merged(made, encoded(values.page_frame_to_wire(page)))
 
 
 def _each(requests: Any, field: str, convert: Callable[[Any, str], Any]) -> list[Any]:

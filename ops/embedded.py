@@ -64,11 +64,17 @@ class EmbeddedCell:
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._ingest, name=f"ingest {self.stores.name}", daemon=True),
-            threading.Thread(
-                target=self.handler.follow_lag,
-                args=(self._stop,),
-                name=f"lag {self.stores.name}",
-                daemon=True,
+            *(
+                threading.Thread(
+                    target=follow,
+                    args=(self._stop,),
+                    name=f"{what} {self.stores.name}",
+                    daemon=True,
+                )
+                for what, follow in (
+                    ("lag", self.handler.follow_lag),
+                    ("changes", self.handler.freshness.follow),
+                )
             ),
         ]
         for thread in self._threads:
@@ -211,6 +217,7 @@ class Embedded:
             homes.topology,
             Build(VERSION, "dashboard", name),
             self._config.ingest.backfill,
+            self._config.cache.page_bytes,
         )
 
         def worker() -> IngestWorker:

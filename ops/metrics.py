@@ -87,6 +87,8 @@ DEAD_LETTERS = _counter(
 )
 POST_CACHE_HITS = _counter("post_cache_hits", ("cell",), "Posts of pages that the cache had.")
 POST_CACHE_MISSES = _counter("post_cache_misses", ("cell",), "Posts of pages read from the tables.")
+PAGE_CACHE_HITS = _counter("page_cache_hits", ("cell",), "Pages given out as they were kept.")
+PAGE_CACHE_MISSES = _counter("page_cache_misses", ("cell",), "Pages read from the tables.")
 
 DECLARED: Final[tuple[Metric, ...]] = (
     CALLS,
@@ -104,6 +106,8 @@ DECLARED: Final[tuple[Metric, ...]] = (
     DEAD_LETTERS,
     POST_CACHE_HITS,
     POST_CACHE_MISSES,
+    PAGE_CACHE_HITS,
+    PAGE_CACHE_MISSES,
 )
 
 

@@ -20,6 +20,8 @@ from ops.metrics import (
     DEAD_LETTERS,
     EVENTS_APPLIED,
     LAG_SECONDS,
+    PAGE_CACHE_HITS,
+    PAGE_CACHE_MISSES,
     POST_CACHE_HITS,
     POST_CACHE_MISSES,
     ROWS_WRITTEN,
@@ -164,11 +166,12 @@ def _dashboard(joint: _Joint) -> ServiceParts:
         homes.topology,
         Build(VERSION, "dashboard", joint.cell),
         joint.config.ingest.backfill,
+        joint.config.cache.page_bytes,
     )
     return ServiceParts(
         service=dashboard_service(handler),
         port=joint.config.listen.dashboard,
-        worker=LagFollower(handler),
+        worker=CellWatcher(handler),
         readiness={"tables": lambda: _trouble(handler.snapshots.now)},
         sources=dashboard_sources(stores, handler),
         listening=joint.listening,
@@ -194,15 +197,21 @@ def _ingest(joint: _Joint) -> ServiceParts:
     )
 
 
-class LagFollower:
-    """Keeps a dashboard's knowledge of the log's end, as the template's worker."""
+class CellWatcher:
+    """Keeps a dashboard's knowledge of its cell's changes and of the log's end, as the template's
+    worker."""
 
     def __init__(self, handler: CellHandler) -> None:
         self._handler = handler
 
     def run(self, stop: threading.Event) -> None:
-        """Sample until `stop`."""
+        """Read and sample until `stop`."""
+        changes = threading.Thread(
+            target=self._handler.freshness.follow, args=(stop,), name="changes", daemon=True
+        )
+        changes.start()
         self._handler.follow_lag(stop)
+        changes.join()
 
 
 def dashboard_sources(stores: CellStores, handler: CellHandler) -> Sequence[Source]:
@@ -221,7 +230,13 @@ def dashboard_sources(stores: CellStores, handler: CellHandler) -> Sequence[Sour
             Sample(POST_CACHE_MISSES, cell, counts.misses),
         ]
 
-    return [lag, cache]
+    def pages() -> Iterable[Sample]:
+        return [
+            Sample(PAGE_CACHE_HITS, cell, handler.page_cache.hits),
+            Sample(PAGE_CACHE_MISSES, cell, handler.page_cache.misses),
+        ]
+
+    return [lag, cache, pages]
 
 
 def ingest_source(cell: str, stats: IngestStats) -> Source:

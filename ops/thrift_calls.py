@@ -17,6 +17,7 @@ from thriftpy2.transport.memory import TCyMemoryBuffer
 
 from idgen.errors import BadRequest, DashcellError, DeadlineExceeded, Throttled, Unavailable
 from idgen.idl import DEPTH_MAX
+from ops.thrift_encoded import Encoded, result_in
 from ops.thrift_errors import from_wire
 
 REPLY_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -85,6 +86,28 @@ class Channel:
         DeadlineExceeded when the answer does not come in time, BadRequest for a value that does
         not fit its field.
         """
+        reply = self._reply(method, request, deadline_ms, repeatable=repeatable)
+        return decode_answer(self._service, method, reply)
+
+    def relay(self, method: str, request: Any, deadline_ms: int, turn: int) -> Encoded:
+        """The answer to a repeatable call, as it came; raises as `call` does.
+
+        Calls of one `turn` go to the same address, as long as it answers.
+        """
+        reply = self._reply(method, request, deadline_ms, repeatable=True, turn=turn)
+        result = result_in(reply, method)
+        # Without a result it is an error, which decoding raises.
+        return result or decode_answer(self._service, method, reply)
+
+    def _reply(
+        self,
+        method: str,
+        request: Any,
+        deadline_ms: int,
+        *,
+        repeatable: bool,
+        turn: int | None = None,
+    ) -> bytes:
         if self._closed:
             raise Unavailable("this client is closed", retry_after_ms=0)
         body = encode_call(self._service, method, request)
@@ -97,10 +120,10 @@ class Channel:
         if not self._room.acquire(timeout=max(0.0, until - time.monotonic())):
             raise Throttled(f"{self._connections_max} calls of this client are in flight", 100)
         try:
-            reply = self._exchange(method, body, until, repeatable=repeatable)
+            places = self._in_turn(next(self._turn) if turn is None else turn)
+            return self._exchange(method, body, until, places, repeatable=repeatable)
         finally:
             self._room.release()
-        return decode_answer(self._service, method, reply)
 
     def close(self) -> None:
         """Close all connections that are not in use; those that are, when their calls end."""
@@ -108,10 +131,17 @@ class Channel:
         for place in self._places:
             place.close()
 
-    def _exchange(self, method: str, body: bytes, until: float, *, repeatable: bool) -> bytes:
+    def _exchange(
+        self,
+        method: str,
+        body: bytes,
+        until: float,
+        places: list["_Place"],
+        *,
+        repeatable: bool,
+    ) -> bytes:
         failed: list[str] = []
         repeats = 1 if repeatable else 0
-        places = self._in_turn()
         while places:
             place = places.pop(0)
             try:
@@ -133,10 +163,10 @@ class Channel:
         unsure = "" if repeatable else " (a write that was sent may have been done)"
         raise Unavailable(f"{method}: no answer from {'; '.join(failed)}{unsure}")
 
-    def _in_turn(self) -> list["_Place"]:
-        """All addresses, each call beginning with another; avoided ones last."""
+    def _in_turn(self, turn: int) -> list["_Place"]:
+        """All addresses, beginning with another for each turn; avoided ones last."""
         places = self._places
-        start = next(self._turn) % len(places)
+        start = turn % len(places)
         turned = places[start:] + places[:start]
         now = time.monotonic()
         return sorted(turned, key=lambda place: place.avoided_until > now)

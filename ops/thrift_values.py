@@ -280,10 +280,14 @@ def _entry_from_wire(entry: Any) -> Entry:
     )
 
 
-def page_to_wire(page: Page) -> Any:
-    """A page."""
+def entries_to_wire(entries: Iterable[Entry]) -> Any:
+    """A page's entries, as a page that has nothing else."""
+    return wire.Page(entries=[_entry_to_wire(entry) for entry in entries])
+
+
+def page_frame_to_wire(page: Page) -> Any:
+    """A page without its entries."""
     return wire.Page(
-        entries=[_entry_to_wire(entry) for entry in page.entries],
         next_cursor=page.next_cursor or None,
         previous_cursor=page.previous_cursor or None,
         at_end=page.end,

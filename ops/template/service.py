@@ -1,7 +1,7 @@
 """A Thrift service as the template hosts it: from the bytes of a call to the bytes of its answer.
 
-Handlers are functions of a context and a request struct that return a result struct. Whatever
-else calls need (decoding, deadlines, request ids, errors by name, metrics) is here, once.
+Handlers are functions of a context and a request struct that return a result struct, or its bytes.
+Whatever else calls need (decoding, deadlines, request ids, errors by name, metrics) is here, once.
 """
 
 import logging
@@ -22,6 +22,7 @@ from idgen.idl import DEPTH_MAX
 from ops.metrics import CallMetrics, Metrics
 from ops.template.frames import CallHeader
 from ops.template.gate import Gate
+from ops.thrift_encoded import Encoded, reply_of
 from ops.thrift_errors import to_wire
 
 DEADLINE_MS_MAX: Final = 60_000
@@ -113,8 +114,11 @@ class Calls:
             request = _decode(method, frame)
             ctx = self._context(request)
             structlog.contextvars.bind_contextvars(request_id=ctx.request_id, method=method.name)
+            answer = method.handler(ctx, request)
+            if isinstance(answer, Encoded):
+                return reply_of(header.method, header.seqid, answer), ""
             result = method.result()
-            result.success = method.handler(ctx, request)
+            result.success = answer
             return _message(header, TMessageType.REPLY, result), ""
         except DashcellError as error:
             _log.debug("refused: %s: %s", error.reason, error)

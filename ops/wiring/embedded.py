@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from cell.changes import RETENTION_MS
 from cell.post_cache_memory import MemoryPostCache
 from cell.stores import CellStores
 from cell.tables_sqlite import SqliteTables
@@ -14,7 +15,14 @@ from idgen.clock import Clock, SystemClock
 from idgen.worker_lease import WorkerLeases
 from idgen.worker_lease_sqlite import SqliteWorkerLeases
 from ops.config import Config
-from ops.wiring.seams import FIREHOSE, Kept, agreed, command_log_name, dead_letter_log_name
+from ops.wiring.seams import (
+    FIREHOSE,
+    Kept,
+    agreed,
+    change_log_name,
+    command_log_name,
+    dead_letter_log_name,
+)
 from router.cells import read_cell
 from router.registry import Registry
 from router.registry_sqlite import SqliteRegistry
@@ -57,6 +65,7 @@ class EmbeddedSeams:
         cache = self._config.cache
         path = self._folder / f"cell-{name}.db"
         commands, dead = command_log_name(name), dead_letter_log_name(name)
+        changes = change_log_name(name)
         return CellStores(
             name=name,
             tables=self._kept.once(f"tables {name}", lambda: SqliteTables(path)),
@@ -66,6 +75,7 @@ class EmbeddedSeams:
             ),
             firehose=self.firehose(),
             commands=self._kept.once(commands, lambda: self._log(path, commands, 1)),
+            changes=self._kept.once(changes, lambda: self._log(path, changes, 1, RETENTION_MS)),
             dead_letters=DeadLetters(self._kept.once(dead, lambda: self._log(path, dead, 1))),
             log_base=agreed(self.registry, self._config)[1],
         )
@@ -79,5 +89,7 @@ class EmbeddedSeams:
         path = self._folder / "firehose.db"
         return self._kept.once("firehose", lambda: self._log(path, FIREHOSE, partitions))
 
-    def _log(self, path: Path, name: str, partitions: int) -> SqliteLog:
-        return SqliteLog(path, name, partitions, self.clock)
+    def _log(
+        self, path: Path, name: str, partitions: int, retention_ms: int | None = None
+    ) -> SqliteLog:
+        return SqliteLog(path, name, partitions, self.clock, retention_ms)

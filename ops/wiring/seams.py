@@ -68,6 +68,11 @@ def command_log_name(cell: str) -> str:
     return f"dashcell-commands-{cell}"
 
 
+def change_log_name(cell: str) -> str:
+    """The log of a cell's changes."""
+    return f"dashcell-changes-{cell}"
+
+
 def dead_letter_log_name(cell: str) -> str:
     """The log of a cell's dead letters."""
     return f"dashcell-dead-letters-{cell}"

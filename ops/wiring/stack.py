@@ -10,6 +10,7 @@ from kazoo.client import KazooClient
 from kazoo.exceptions import WriterNotClosedException
 from kazoo.security import make_digest_acl
 
+from cell.changes import RETENTION_MS
 from cell.post_cache import PostCache
 from cell.post_cache_redis import RedisPostCache, RedisSettings
 from cell.stores import CellStores
@@ -33,6 +34,7 @@ from ops.wiring.seams import (
     Kept,
     Servers,
     agreed,
+    change_log_name,
     command_log_name,
     dead_letter_log_name,
 )
@@ -41,6 +43,8 @@ from router.registry import Registry
 from router.registry_zookeeper import ZooKeeperRegistry
 
 TABLE_PREFIX = "dashcell_"
+KEPT = -1
+"""For ever: commands and dead letters are the cell's own history."""
 CONNECT_S = 15.0
 LOOK_S = 1.0
 """After so long without a session it is looked why there is none."""
@@ -84,7 +88,10 @@ class StackSeams:
     def firehose(self) -> Log:
         """The firehose, a Kafka topic."""
         partitions, _ = agreed(self.registry, self._config)
-        return self._kept.once("firehose", lambda: self._topic(FIREHOSE, partitions))
+        return self._kept.once(
+            "firehose",
+            lambda: self._topic(FIREHOSE, partitions, self._config.firehose.retention_ms),
+        )
 
     def checkpoints(self) -> Checkpoints:
         """Its groups, Kafka's own."""
@@ -100,12 +107,14 @@ class StackSeams:
         """A cell on the HBase and the Redis that the registry names."""
         info = read_cell(self.registry, name).info
         commands, dead = command_log_name(name), dead_letter_log_name(name)
+        changes = change_log_name(name)
         return CellStores(
             name=name,
             tables=self._kept.once(f"tables {name}", lambda: self._tables(info)),
             cache=self._kept.once(f"cache {name}", lambda: self._cache(info)),
             firehose=self.firehose(),
             commands=self._kept.once(commands, lambda: self._topic(commands, 1)),
+            changes=self._kept.once(changes, lambda: self._topic(changes, 1, RETENTION_MS)),
             dead_letters=DeadLetters(self._kept.once(dead, lambda: self._topic(dead, 1))),
             log_base=agreed(self.registry, self._config)[1],
         )
@@ -125,14 +134,13 @@ class StackSeams:
             ) from None
         return msgspec.json.decode(value, type=Servers).kafka
 
-    def _topic(self, topic: str, partitions: int) -> KafkaLog:
+    def _topic(self, topic: str, partitions: int, retention_ms: int = KEPT) -> KafkaLog:
         return KafkaLog(
             kafka_settings(self._config, self._kafka()),
             topic,
             partitions,
             replication=self._config.servers.kafka_replication,
-            # Commands and dead letters are the cell's own history and are kept.
-            retention_ms=self._config.firehose.retention_ms if topic == FIREHOSE else -1,
+            retention_ms=retention_ms,
         )
 
     def _tables(self, info: CellInfo) -> Tables:

@@ -48,8 +48,8 @@ class Drawn:
     def __init__(self, rnd: Random) -> None:
         self._rnd = rnd
         self._sequence = 0
-        self._users = list(range(1, rnd.choice([3, 3, 5, 8])))
-        self._authors = self._users[: rnd.choice([1, 2, 4])]
+        self.users = list(range(1, rnd.choice([3, 3, 5, 8])))
+        self._authors = self.users[: rnd.choice([1, 2, 4])]
         self.posts: list[PostCreated] = []
         self.past: list[Event] = []
 
@@ -83,7 +83,7 @@ class Drawn:
                 late = PostCreated(post_id, known.author, Draft(body="late"), brought=True)
                 self.past.append(late)
             return removal
-        reader = rnd.choice(self._users)
+        reader = rnd.choice(self.users)
         if x < 0.80 and reader != author:
             if x < 0.65:
                 return Followed(self.next_id(), reader, author, rnd.randrange(4))
@@ -96,7 +96,7 @@ class Drawn:
 
     def _post(self, author: int) -> PostCreated:
         rnd = self._rnd
-        others = [u for u in self._users if rnd.random() < 0.15]
+        others = [u for u in self.users if rnd.random() < 0.15]
         ref = rnd.choice(self.posts) if self.posts and rnd.random() < 0.3 else None
         other = rnd.choice(self.posts) if self.posts and rnd.random() < 0.2 else None
         draft = Draft(
@@ -162,6 +162,7 @@ class Life:
 
     def __init__(self, seed: int) -> None:
         self.rnd = rnd = Random(seed)
+        self.keeping = Random(seed)
         self.bounds = Bounds.drawn(rnd)
         self.log = MemoryLog(rnd.choice([1, 1, 2, 3]))
         self.drawn = Drawn(rnd)
@@ -269,6 +270,7 @@ class Life:
                     cell, piece = self.late.pop()
                     self._arrive(cell, piece)
                 self._disturb(self.rnd.choice(self.cells))
+                self._keep(self.keeping.choice(self.cells))
                 if self.poison and self.rnd.random() < 0.05:
                     self._upgrade()
                 if len(self.cells) > 1 and self.rnd.random() < 0.3:
@@ -281,10 +283,20 @@ class Life:
                 self._upgrade()
             for cell in self.cells:
                 self._calm(cell)
+                cell.keeper.check()
             for cell in self.cells:
                 self._retry_again(cell)
                 self.check(cell)
                 self._replay(cell)
+
+    def _keep(self, cell: CellWorld) -> None:
+        """A dashboard reads some changes, and keeps what it has read of a reader."""
+        cell.keeper.follow(self.keeping.choice([0, 1, 5]))
+        cell.keeper.check_now(cell.log_base)
+        if self.drawn.posts:
+            post = self.keeping.choice(self.drawn.posts)
+            reader = self.keeping.choice(self.drawn.users)
+            cell.keeper.keep(reader, PostRef(post.author, post.id))
 
     def _disturb(self, cell: CellWorld) -> None:
         rnd = self.rnd

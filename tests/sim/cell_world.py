@@ -20,6 +20,7 @@ from firehose.checkpoint import MemberInfo, Polled
 from firehose.dead_letters import DeadLetters
 from firehose.log import Appended, Record, Span
 from idgen.errors import Conflict, CursorTooOld, Unavailable
+from tests.sim.cell_kept import Keeper
 from tests.unit.firehose_world import NOW_MS, ManualClock
 from tests.unit.memory_tables import BreakableTables, MemoryTables, Store
 
@@ -65,6 +66,20 @@ class MemoryLog:
 
     def close(self) -> None:
         pass
+
+
+class BreakableLog(MemoryLog):
+    """Appends to another log; before and after each of them it may be over."""
+
+    def __init__(self, log: MemoryLog, broken: Callable[[], None]) -> None:
+        self.records = log.records
+        self._broken = broken
+
+    def append(self, records: Sequence[tuple[int, bytes]]) -> list[Appended]:
+        self._broken()
+        found = super().append(records)
+        self._broken()
+        return found
 
 
 class Group:
@@ -263,23 +278,34 @@ class CellWorld:
         self.tables.create(keys.TABLES)
         self.group = Group(self.log)
         self.commands = MemoryLog(1)
+        self.changes = MemoryLog(1)
         self.dead = DeadLetters(MemoryLog(1))
         self.cache = MemoryPostCache(1000, 60_000, self.clock)
+        state = CellState(self.tables, self.log.partitions)
+        self.keeper = Keeper(self.changes, self.tables, state)
         self.stalled: list[Process] = []
         self._applied: dict[int, PartitionState] = {}
 
     def command(self, command: commands.Command) -> None:
         self.commands.append([(0, commands.encode(command))])
 
-    def stores(self, tables: MemoryTables) -> CellStores:
+    def stores(self, tables: MemoryTables, changes: MemoryLog) -> CellStores:
         return CellStores(
-            self.name, tables, self.cache, self.log, self.commands, self.dead, self.log_base
+            self.name,
+            tables,
+            self.cache,
+            self.log,
+            self.commands,
+            changes,
+            self.dead,
+            self.log_base,
         )
 
     def start(self, name: str) -> Process:
         tables = BreakableTables(self.store, lambda table, rows: self._broken(process, table, rows))
+        changes = BreakableLog(self.changes, lambda: self._untold(process))
         worker = IngestWorker(
-            self.stores(tables), self.group, name, self.clock, self.bounds.settings()
+            self.stores(tables, changes), self.group, name, self.clock, self.bounds.settings()
         )
         worker._side_by_side.close()  # one thread, so that a seed is a life
         worker._side_by_side = InTurn(self.rnd)  # type: ignore[assignment]
@@ -303,6 +329,16 @@ class CellWorld:
         process.fault = None
         MemoryTables(self.store).put(table, rows[: fault.rows])
         raise fault.end()
+
+    def _untold(self, process: Process) -> None:
+        """A record counts as a row of a fault, and may be there or not when the fault ends."""
+        fault = process.fault
+        if fault is None:
+            return
+        fault.rows -= 1
+        if fault.rows < 0:
+            process.fault = None
+            raise fault.end()
 
     def step(self, process: Process) -> None:
         """One batch. Raises Killed or Stalled where the fault of the process says so."""

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from cell.dashboard import (
+    LIMIT_DEFAULT,
     Context,
     Dashboard,
     EntryKind,
@@ -62,6 +63,8 @@ TURNS = (
     "bring none",
     "unfollow",
     "unfollow",
+    "look",
+    "look",
 )
 
 CTX = Context(DEADLINE_MS)
@@ -187,6 +190,9 @@ class PlatformMachine(RuleBasedStateMachine):
                 self._remove_newest(self._user(author))
             elif turn == "unfollow":
                 self._unfollow(follower, author)
+            elif turn == "look":
+                self._look(self._user(follower))
+                self._look(self._user(author))
             else:
                 backfill = {"follow": 100, "follow twice": 100, "bring one": 1, "bring none": 0}[
                     turn
@@ -413,6 +419,11 @@ class PlatformMachine(RuleBasedStateMachine):
             assert all(line.post is None for line in got), "posts were not asked for"
             head = [_bare(line) for line in head]
         assert got == head, difference(head, got)
+
+    def _look(self, who: int) -> None:
+        """The first page, always asked for in the same way: what may be kept is looked at."""
+        page = self._ask(PageQuery(who, frozenset(Lane), at_least=self._all_so_far()))
+        self._judge(page, self.model.entries(who, BOTH, set()), LIMIT_DEFAULT, hydrate=True)
 
     def _walk(self, who: int, limit: int, *, oldest_first: bool) -> None:
         pages: list[Page] = []

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from cell.author_posts import newest
 from cell.batch import Batch
+from cell.changes import Changed
 from cell.state import CellState, PartitionState
 from tests.sim.cell_history import Life
 
@@ -82,6 +83,11 @@ SPOILT: dict[str, tuple[str, Callable[..., object]]] = {
     "positions of who owned it once are believed": (
         "cell.state.CellState.advance",
         _last_writer_wins,
+    ),
+    "changes are not told": ("cell.ingest.changed_by", lambda batch: Changed()),
+    "a new owner may have missed nothing": (
+        "cell.freshness._is_next",
+        lambda known, word: known is not None,
     ),
     "memory is kept over a failure": ("cell.followers.FollowerSets.clear", lambda self: None),
 }

@@ -53,6 +53,7 @@ class PageWorld:
             self.cache or MemoryPostCache(1_000, 60_000, self.clock),
             self.log,
             MemoryLog(1),
+            MemoryLog(1),
             DeadLetters(MemoryLog(1)),
         )
         self.stores = stores

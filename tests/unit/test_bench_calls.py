@@ -35,7 +35,9 @@ def reply(**fields: object) -> bytes:
 
 def page_reply(*ids: int) -> bytes:
     page = Page(tuple(entry(i) for i in ids), b"n", b"p", False, b"t", "a", 1, 0)
-    return reply(success=values.page_to_wire(page))
+    whole = values.page_frame_to_wire(page)
+    whole.entries = values.entries_to_wire(page.entries).entries
+    return reply(success=whole)
 
 
 def error_reply() -> bytes:
