@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import select
 import socket
 import ssl
 import threading
@@ -19,6 +18,7 @@ from idgen.errors import BadRequest, DashcellError, DeadlineExceeded, Throttled,
 from idgen.idl import DEPTH_MAX
 from ops.thrift_encoded import Encoded, result_in
 from ops.thrift_errors import from_wire
+from ops.timed_socket import TimedSocket
 
 REPLY_BYTES_MAX: Final = 64 * 1024 * 1024
 """A page of 100 reblogs with full bodies is 13 MB."""
@@ -31,7 +31,7 @@ GRACE_S: Final = 0.25
 
 CONNECT_S_MAX: Final = 1.0
 _AVOIDED_S: Final = 1.0
-_CHUNK: Final = 256 * 1024
+_CHUNK: Final = 64 * 1024
 
 
 class _Broken(Exception):
@@ -183,7 +183,7 @@ class _Place:
         self.avoided_until = 0.0
         self._host, self._port = host.strip("[]"), int(port)
         self._tls = tls
-        self._idle: deque[socket.socket] = deque()
+        self._idle: deque[TimedSocket] = deque()
         self._closed = False
 
     def avoid(self) -> None:
@@ -209,18 +209,17 @@ class _Place:
             self._drop_idle()
         return reply
 
-    def _from_idle(self) -> socket.socket | None:
+    def _from_idle(self) -> TimedSocket | None:
         while True:
             try:
                 sock = self._idle.pop()
             except IndexError:
                 return None
-            # Readable without a call being out: it was closed by the other side.
-            if not select.select([sock], [], [], 0)[0]:
+            if sock.is_open():
                 return sock
             sock.close()
 
-    def _connect(self, until: float) -> socket.socket:
+    def _connect(self, until: float) -> TimedSocket:
         left_s = min(CONNECT_S_MAX, until - time.monotonic())
         if left_s <= 0:
             raise TimeoutError
@@ -231,11 +230,11 @@ class _Place:
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._tls is not None:
-                return self._tls.wrap_socket(sock, server_hostname=self._host)
+                sock = self._tls.wrap_socket(sock, server_hostname=self._host)
         except OSError as error:
             sock.close()
             raise _Broken(f"TLS: {error}", sent=False) from None
-        return sock
+        return TimedSocket(sock)
 
     def _drop_idle(self) -> None:
         with contextlib.suppress(IndexError):
@@ -243,16 +242,14 @@ class _Place:
                 self._idle.pop().close()
 
 
-def _exchange(sock: socket.socket, body: bytes, until: float) -> bytes:
+def _exchange(sock: TimedSocket, body: bytes, until: float) -> bytes:
     try:
-        sock.settimeout(_left(until))
-        sock.sendall(len(body).to_bytes(4) + body)
+        sock.send(len(body).to_bytes(4) + body, _left(until))
         got = bytearray()
         size = 4
         known = False
         while len(got) < size or not known:
-            sock.settimeout(_left(until))
-            chunk = sock.recv(_CHUNK)
+            chunk = sock.receive(_CHUNK, _left(until))
             if not chunk:
                 raise _Broken("the connection was closed", sent=True)
             got += chunk

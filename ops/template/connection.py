@@ -9,6 +9,7 @@ from typing import Final
 
 from ops.template.frames import CallHeader, WireFault, check_call
 from ops.template.gate import ByteBudget
+from ops.timed_socket import TimedSocket
 
 _CHUNK: Final = 64 * 1024
 _FREE_BYTES: Final = 64 * 1024
@@ -38,7 +39,7 @@ class Connection:
     """Reads calls from a socket and writes their answers, in order, until either side ends it."""
 
     def __init__(self, sock: socket.socket, limits: WireLimits, budget: ByteBudget) -> None:
-        self._sock = sock
+        self._sock = TimedSocket(sock)
         self._limits = limits
         self._budget = budget
         self._held = 0
@@ -51,7 +52,6 @@ class Connection:
         Raises WireFault for what is no call, Idle after a long silence, OSError for a connection
         that broke.
         """
-        self._sock.settimeout(self._limits.idle_s)
         try:
             while going_on():
                 frame = self._read_frame()
@@ -73,7 +73,7 @@ class Connection:
         """The next frame's content; None when the client is done."""
         if not self._ahead:
             try:
-                self._ahead += self._sock.recv(_CHUNK)
+                self._ahead += self._sock.receive(_CHUNK, self._limits.idle_s)
             except TimeoutError:
                 raise Idle from None
             if not self._ahead:
@@ -105,24 +105,21 @@ class Connection:
             left_s = deadline - time.monotonic()
             if left_s <= 0:
                 raise _half_open(self._limits.frame_s)
-            self._sock.settimeout(left_s)
             try:
-                got = self._sock.recv(min(_CHUNK, max(size - len(self._ahead), 4096)))
+                wanted = min(_CHUNK, max(size - len(self._ahead), 4096))
+                got = self._sock.receive(wanted, left_s)
             except TimeoutError:
                 raise _half_open(self._limits.frame_s) from None
             if not got:
                 raise WireFault("truncated", "the connection ended within a frame")
             self._ahead += got
-        self._sock.settimeout(self._limits.idle_s)
 
     def _write(self, reply: bytes) -> None:
         data = len(reply).to_bytes(4) + reply
         try:
-            self._sock.settimeout(self._limits.answer_s)
-            self._sock.sendall(data)
+            self._sock.send(data, self._limits.answer_s)
         except TimeoutError:
             raise WireFault("slow_reader", "the client does not take its answer") from None
-        self._sock.settimeout(self._limits.idle_s)
 
 
 def handshake(sock: socket.socket, tls: ssl.SSLContext | None, limits: WireLimits) -> socket.socket:

@@ -5,8 +5,8 @@ Whatever else calls need (decoding, deadlines, request ids, errors by name, metr
 """
 
 import logging
+import random
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -144,7 +144,7 @@ class Calls:
                 "context.deadline_ms", f"{deadline_ms} is not between 1 and {DEADLINE_MS_MAX}"
             )
         if not request_id:
-            request_id = uuid.uuid4().hex
+            request_id = f"{random.getrandbits(128):032x}"
         elif not isinstance(request_id, str):
             raise BadRequest("context.request_id", "is not valid UTF-8")
         elif len(request_id) > REQUEST_ID_MAX or not request_id.isprintable():
