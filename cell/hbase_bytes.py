@@ -8,11 +8,12 @@ are so regular that most of them are read by comparing against the expected byte
 
 import struct
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 
 import numpy as np
 import numpy.typing as npt
 
-from cell.tables import KEY_BYTES_MAX, FixedRows, Row
+from cell.tables import KEY_BYTES_MAX, Bytes2D, FixedRows, Row
 
 FAMILY = b"d"
 QUALIFIER = b""
@@ -69,6 +70,10 @@ RECORD_BYTES = len(_ROW) + 4 + _AFTER_KEY + 4 + _AFTER_VALUE
 
 
 # -- writing -----------------------------------------------------------------------------------
+#
+# Rows go in the order of their keys. A region server does the regions of a call one after the
+# other, and each of them syncs its log: a call that meets one region instead of eight lets it write
+# half as many rows again in the same time (300,000 rows, 8 regions, one region server).
 
 
 def put_calls(table: bytes, rows: Sequence[Row], rows_max: int, bytes_max: int) -> Iterator[bytes]:
@@ -76,7 +81,7 @@ def put_calls(table: bytes, rows: Sequence[Row], rows_max: int, bytes_max: int) 
     `bytes_max` bytes."""
     records: list[bytes] = []
     size = 0
-    for key, version, value in rows:
+    for key, version, value in sorted(rows, key=itemgetter(0)):
         record = b"".join(
             (
                 _ROW, _u32(len(key)), key,
@@ -97,6 +102,7 @@ def put_fixed_calls(
     table: bytes, rows: FixedRows, rows_max: int, bytes_max: int
 ) -> Iterator[bytes]:
     """`put_calls` for rows of one shape: numpy fills a template, whatever their number."""
+    rows = _in_order(rows)
     n, key_width = rows.keys.shape
     value_width = rows.values.shape[1]
     template = np.frombuffer(
@@ -122,6 +128,20 @@ def put_fixed_calls(
         versions = rows.versions[first : first + step].astype(">u8")
         records[:, version_at : version_at + 8] = versions.view(np.uint8).reshape(-1, 8)
         yield _put_call(table, len(keys), records.tobytes())
+
+
+def _in_order(rows: FixedRows) -> FixedRows:
+    """By the first eight bytes of the keys, which is enough; those that are alike stay as they
+    are."""
+    order = np.argsort(_leading(rows.keys), kind="stable")
+    return FixedRows(rows.keys[order], rows.versions[order], rows.values[order])
+
+
+def _leading(keys: Bytes2D) -> npt.NDArray[np.uint64]:
+    width = min(8, keys.shape[1])
+    padded = np.zeros((len(keys), 8), dtype=np.uint8)
+    padded[:, :width] = keys[:, :width]
+    return padded.view(">u8").ravel().astype(np.uint64)
 
 
 def _put_call(table: bytes, count: int, records: bytes) -> bytes:

@@ -30,6 +30,10 @@ class Senders:
         self._lock = threading.Lock()
         self._threads: ThreadPoolExecutor | None = None
 
+    def share(self, rows: int, least: int, most: int) -> int:
+        """How many of `rows` go into one call, so that there is one for each thread."""
+        return min(most, max(least, -(-rows // self._width)))
+
     def run(self, send: Callable[[bytes], None], calls: Iterator[bytes]) -> None:
         """`send` each of `calls`; one call in the caller's own thread, more side by side.
 

@@ -44,7 +44,7 @@ from cell.tables_hbase_thrift1 import Thrift1Connection
 from idgen import idl
 from idgen.errors import BadRequest, Corrupt, Unavailable
 
-PUT_ROWS_MAX = 5_000
+PUT_ROWS_MIN, PUT_ROWS_MAX = 500, 5_000
 PUT_BYTES_MAX = 1 << 20
 GET_KEYS_MAX = 1_000
 SCAN_ROWS_FIRST = 256
@@ -114,13 +114,15 @@ class HBaseTables:
     def put(self, table: str, rows: Sequence[Row]) -> None:
         """Write rows, each at its own version, in parallel chunks."""
         check_rows(rows)
-        calls = hbase_bytes.put_calls(self._name(table), rows, PUT_ROWS_MAX, PUT_BYTES_MAX)
+        rows_max = self._senders.share(len(rows), PUT_ROWS_MIN, PUT_ROWS_MAX)
+        calls = hbase_bytes.put_calls(self._name(table), rows, rows_max, PUT_BYTES_MAX)
         self._senders.run(lambda call: self._put_once(table, call), calls)
 
     def put_fanout(self, table: str, rows: FixedRows) -> None:
         """`put` for rows of one shape, encoded by numpy."""
         check_fixed(rows)
-        calls = hbase_bytes.put_fixed_calls(self._name(table), rows, PUT_ROWS_MAX, PUT_BYTES_MAX)
+        rows_max = self._senders.share(len(rows.versions), PUT_ROWS_MIN, PUT_ROWS_MAX)
+        calls = hbase_bytes.put_fixed_calls(self._name(table), rows, rows_max, PUT_BYTES_MAX)
         self._senders.run(lambda call: self._put_once(table, call), calls)
 
     def _put_once(self, table: str, request: bytes) -> None:

@@ -98,7 +98,25 @@ class Listen(Section, frozen=True, kw_only=True):
 
     host: Annotated[str, Meta(description="The address that all services listen on.")] = "127.0.0.1"
     router: Annotated[Port, Meta(description="The router's Thrift port.")] = 0
+    routers: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=64,
+            description="Routers that `cellctl up` starts under the stack profile, on one port: "
+            "the kernel shares out the connections. One process uses one core at most.",
+        ),
+    ] = 1
     dashboard: Annotated[Port, Meta(description="A cell's dashboard's Thrift port.")] = 0
+    dashboards: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=64,
+            description="Dashboards per cell that `cellctl up` starts under the stack profile, all "
+            "but the first on free ports: routers ask always the same for a reader.",
+        ),
+    ] = 1
     idgen: Annotated[Port, Meta(description="idgen's Thrift port.")] = 0
     admin: Annotated[
         Port, Meta(description="The admin HTTP port of a service run by `cellctl serve`.")

@@ -148,6 +148,7 @@ def _router(joint: _Joint) -> ServiceParts:
     return ServiceParts(
         service=dashboard_service(router),
         port=config.listen.router,
+        shared_port=config.listen.routers > 1,
         readiness={"routes": lambda: _trouble(routes.slices)},
         listening=joint.listening,
         close=joint.close,

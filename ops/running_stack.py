@@ -49,6 +49,7 @@ class RunningStack:
         self._cells = addresses.cells_of(config.platform)
         self.supervisor = Supervisor(self._folder, self._report)
         self._ports = PortReservation()
+        self._router_port = 0
         try:
             self._platform = self._start()
         except BaseException:
@@ -108,12 +109,16 @@ class RunningStack:
         return servers.addresses
 
     def _services(self, cells: list[str], zookeeper: str) -> list[ChildSpec]:
-        workers = range(1, self._config.ingest.workers + 1)
-        roles = [("idgen", "", 1), ("router", "", 1)]
+        listen = self._config.listen
+        roles = [("idgen", "", 1), ("router", "", listen.routers)]
         for cell in cells:
-            roles += [("ingest", cell, number) for number in workers]
-            roles.append(("dashboard", cell, 1))
-        return [self.service(role, cell, zookeeper, number) for role, cell, number in roles]
+            roles.append(("ingest", cell, self._config.ingest.workers))
+            roles.append(("dashboard", cell, listen.dashboards))
+        return [
+            self.service(role, cell, zookeeper, number)
+            for role, cell, count in roles
+            for number in range(1, count + 1)
+        ]
 
     def service(self, role: str, cell: str, zookeeper: str, number: int = 1) -> ChildSpec:
         """A service on ports that stay its own over its restarts; `number`: which of its kind."""
@@ -124,7 +129,7 @@ class RunningStack:
         environment["DASHCELL_SERVERS_ZOOKEEPER"] = zookeeper
         environment["DASHCELL_LISTEN_ADMIN"] = str(ports["admin"])
         if role != "ingest":
-            ports["thrift"] = self._thrift_port(role, name)
+            ports["thrift"] = self._thrift_port(role, name, number)
             environment[f"DASHCELL_LISTEN_{role.upper()}"] = str(ports["thrift"])
         argv = [sys.executable, "-m", "ops.cellctl.main", "serve", role]
         argv += ["--data", str(self._folder)] + (["--cell", cell] if cell else [])
@@ -139,11 +144,16 @@ class RunningStack:
             ports=ports,
         )
 
-    def _thrift_port(self, role: str, name: str) -> int:
-        configured: int = getattr(self._config.listen, role)
+    def _thrift_port(self, role: str, name: str, number: int) -> int:
+        if role == "router" and number > 1:
+            return self._router_port  # all of them listen on one
+        configured: int = getattr(self._config.listen, role) if number == 1 else 0
         if configured:
             require_free(configured, name, f"listen.{role}")
-        return configured or self._ports.take()
+        port = configured or self._ports.take()
+        if role == "router":
+            self._router_port = port
+        return port
 
     def _let_go(self, ports: tuple[int, ...]) -> None:
         for port in ports:

@@ -60,14 +60,16 @@ def _tell_nobody(_: Endpoints) -> Callable[[], None]:
 class ServiceParts:
     """What makes up a service: a Thrift service, or a worker, or both.
 
-    `readiness` are its checks by name; `sources` its metrics beside those of calls; `flags` its
-    flags as they are now. `listening` is told where it answers, once it does; what it returns takes
-    that back when the service begins to drain, so that nobody new is sent here meanwhile. `close`
-    is called last, whatever happened: it lets go of clients and leases.
+    `shared_port`: others of its kind on this machine listen on the same port. `readiness` are its
+    checks by name; `sources` its metrics beside those of calls; `flags` its flags as they are now.
+    `listening` is told where it answers, once it does; what it returns takes that back when the
+    service begins to drain, so that nobody new is sent here meanwhile. `close` is called last,
+    whatever happened: it lets go of clients and leases.
     """
 
     service: ThriftService | None = None
     port: int = 0
+    shared_port: bool = False
     worker: Worker | None = None
     readiness: Mapping[str, Check] = field(default_factory=dict)
     sources: Sequence[Source] = ()
@@ -104,6 +106,7 @@ class ServiceHost:
                 metrics=self.metrics,
                 limits=server_limits(config),
                 tls=tls,
+                shared_port=parts.shared_port,
             )
         self._host = host
         admin = AdminParts(

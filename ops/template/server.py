@@ -55,13 +55,17 @@ class ThriftServer:
         metrics: Metrics | None = None,
         limits: ServerLimits | None = None,
         tls: ssl.SSLContext | None = None,
+        shared_port: bool = False,
     ) -> None:
+        """`shared_port`: other servers that say so may listen on the same port, and the kernel
+        shares out the connections."""
         self.metrics = metrics or Metrics()
         self._limits = limits or ServerLimits()
         self._gate = Gate(self._limits.in_flight)
         self._budget = ByteBudget(self._limits.large_frame_bytes)
         self._calls = Calls(service, self._gate, self.metrics, self._limits.deadline_default_ms)
         self._tls = tls
+        self._shared_port = shared_port
         self._address = (host, port)
         self._listener: socket.socket | None = None
         self._acceptor = threading.Thread(target=self._accept, name="accept", daemon=True)
@@ -85,7 +89,9 @@ class ThriftServer:
         host, port = self._address
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
-            listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+            listener = socket.create_server(
+                (host, port), family=family, backlog=_BACKLOG, reuse_port=self._shared_port
+            )
         except OSError as error:
             why = str(error.strerror or error).partition(" (")[0]
             raise Unavailable(

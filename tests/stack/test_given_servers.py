@@ -13,9 +13,10 @@ from cell.dashboard import Context, NewFollow, PageQuery
 from cell.ingest import group_of
 from firehose.event import Draft
 from ops import addresses
-from ops.config_settings import CellServers, Config, Ingest, Platform, ZooKeeper
+from ops.config_settings import CellServers, Config, Ingest, Listen, Platform, ZooKeeper
 from ops.config_settings import Servers as ServersSection
 from ops.running_stack import RunningStack
+from ops.stack.state import read_state
 from ops.wiring.stack import StackSeams
 from tests.conftest import Servers
 from tests.contract.patience import until
@@ -23,6 +24,8 @@ from tests.contract.patience import until
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
 CONTEXT = Context(deadline_ms=10_000)
+LISTENING = "0A"
+"""TCP_LISTEN in /proc/net/tcp."""
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +43,7 @@ def config(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Config
         ),
         zookeeper=ZooKeeper(root="/given-servers"),
         ingest=Ingest(workers=2),
+        listen=Listen(routers=2, dashboards=2),
     )
 
 
@@ -52,8 +56,9 @@ def running(config: Config) -> Iterator[RunningStack]:
 
 
 def test_only_services_are_started(running: RunningStack) -> None:
-    services = ["idgen", "router", "ingest-a", "ingest-a.2", "dashboard-a"]
-    assert running.supervisor.names() == services
+    services = ["idgen", "router", "ingest-a", "dashboard-a"]
+    several = [f"{name}.2" for name in services[1:]]
+    assert sorted(running.supervisor.names()) == sorted(services + several)
     # A worker is not ready while its group shares out anew.
     until("all is healthy", lambda: running.platform.status().healthy, 60)
 
@@ -68,6 +73,24 @@ def test_the_workers_of_a_cell_share_its_partitions(running: RunningStack, confi
         until("both workers own partitions", lambda: owned() == [2, 2], 60)
     finally:
         seams.close()
+
+
+def test_routers_share_a_port_and_dashboards_have_their_own(
+    running: RunningStack, config: Config
+) -> None:
+    recorded = read_state(Path(config.platform.data))
+    assert recorded is not None
+    ports = {child.name: child.ports.get("thrift") for child in recorded.children}
+    assert ports["router"] == ports["router.2"]
+    assert ports["dashboard-a"] != ports["dashboard-a.2"]
+    listening = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    of_routers = [
+        line
+        for line in listening
+        if line[3] == LISTENING and int(line[1].rpartition(":")[2], 16) == ports["router"]
+    ]
+    assert len(of_routers) == 2
+    running.supervisor.wait_ready(["router", "router.2"])
 
 
 def test_a_post_reaches_its_follower(running: RunningStack) -> None:
