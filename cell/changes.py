@@ -22,7 +22,7 @@ from cell.state import PartitionState
 from firehose.log import Log
 from firehose.position import Applied
 from idgen.errors import Corrupt
-from idgen.ids import spread
+from idgen.ids import spread, spread_array
 
 Names = npt.NDArray[np.uint32]
 
@@ -105,15 +105,19 @@ def post_name(author: int, post_id: int) -> int:
 def changed_by(batch: Batch) -> Changed:
     """What a batch makes out of date."""
     readers = [row.key[:4] for row in (*batch.notices, *batch.state.get(keys.MARKS, ()))]
-    posts = [
-        post_name(keys.parse_pair(row.key)[0], keys.post_id_of(row.key))
-        for row in (*batch.posts, *batch.state.get(keys.POSTS, ()))
-    ]
+    posts = b"".join([row.key for row in (*batch.posts, *batch.state.get(keys.POSTS, ()))])
     entries = np.ascontiguousarray(batch.entries.rows().keys[:, :4])
     return Changed(
         np.concatenate([_names(entries.tobytes()), _names(b"".join(readers))]),
-        np.array(posts, dtype=np.uint32),
+        _post_names(posts),
     )
+
+
+def _post_names(packed: bytes) -> Names:
+    """`post_name` of the posts whose keys these are."""
+    pairs = keys.key_numbers(np.frombuffer(packed, dtype=np.uint8).reshape(-1, 16))
+    names = (pairs[:, 0] ^ spread_array(~pairs[:, 1])) >> np.uint64(32)
+    return names.astype(np.uint32)
 
 
 class Announcer:

@@ -13,11 +13,11 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from cell.changes import Change, Names, Reached, decode, reached_of
+from cell.changes import Change, Changed, Names, Reached, decode, reached_of
 from cell.state import CellState, PartitionState
 from firehose.log import Log
 from firehose.position import Applied
-from idgen.errors import CursorTooOld, Unavailable
+from idgen.errors import Corrupt, CursorTooOld, DashcellError
 
 _log = logging.getLogger(__name__)
 
@@ -78,14 +78,24 @@ class Freshness:
                 records = self._log.read(0, at, READ_MAX, WAIT_MS)
             except CursorTooOld:
                 at = None
-            except Unavailable as error:
+            except DashcellError as error:
                 # What is known falls behind the tables, so pages are read from them meanwhile.
                 _log.warning("change log away: %s", error)
                 stop.wait(WAIT_MS / 1000)
             else:
                 for record in records:
-                    self.take(decode(record.value))
+                    self._take(record.value)
                     at = record.offset + 1
+
+    def _take(self, value: bytes) -> None:
+        try:
+            change = decode(value)
+        except Corrupt as error:
+            _log.error("%s", error)
+            self._void_until = self._known.stamp + 1  # it may have named anything
+            self.take(Change({}, Changed()))
+        else:
+            self.take(change)
 
     def _begin(self) -> int:
         """Forget what was kept, and return where to read. What the table has by now is in all

@@ -98,6 +98,8 @@ class Stage:
             "platform.data": str(self.folder),
             "platform.profile": "stack",
             "platform.cells": 1,
+            # One for each core of the machine that the goals are of.
+            "listen.routers": 2,
             **(settings or {}),
         }
         self._config = load_config(overrides=overrides)

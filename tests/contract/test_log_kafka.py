@@ -38,13 +38,13 @@ def test_a_kafka_that_is_away_is_unavailable_in_time() -> None:
 
 
 def test_closing_ends_what_other_threads_wait_for(kafka_address: str) -> None:
-    log = KafkaLog({"bootstrap.servers": kafka_address}, f"log-{uuid.uuid4().hex}", 1)
+    log = KafkaLog({"bootstrap.servers": kafka_address}, f"log-{uuid.uuid4().hex}", 2)
     begun = threading.Event()
 
     def read() -> None:
         begun.set()
         with pytest.raises(Unavailable):
-            log.read(0, 0, 1, timeout_ms=60_000)
+            log.read(1, 0, 1, timeout_ms=60_000)  # where nothing ever comes
 
     def append() -> None:
         begun.wait()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cell import changes, keys
+from cell.batch import Batch
 from cell.changes import Announcer, Change, Changed, Reached, reached_of
 from cell.dashboard import KeptEntries, PageQuery
 from cell.lane_scan import Reader
@@ -15,7 +16,8 @@ from cell.page import Shown
 from cell.page_cache import PageCache, ReadPage
 from cell.tables import Row
 from firehose.event import Lane, PostRef
-from idgen.errors import Corrupt
+from firehose.log import Record
+from idgen.errors import Corrupt, CursorTooOld, PermissionDenied, Unavailable
 from idgen.ids import spread
 from tests.unit.cell_page_world import BAND, READER, PageWorld, event_id
 
@@ -178,6 +180,12 @@ class TestWhatMayHaveBeenMissed:
         assert not world.reads()
         assert world.handler.freshness.known.reached == self._words(world.state.read())
 
+    def test_by_a_record_that_cannot_be_read(self, world: KeptWorld) -> None:
+        world.page()
+        world.handler.freshness._take(b"of a later version")
+        assert world.reads()
+        assert not world.reads()
+
     def test_by_a_log_that_was_trimmed(self, world: KeptWorld) -> None:
         world.page()
         world.begin()
@@ -238,23 +246,49 @@ def test_what_is_no_change_is_corrupt(value: bytes) -> None:
         changes.decode(value)
 
 
-def test_the_log_is_followed_until_told_to_stop(world: KeptWorld) -> None:
+def test_a_batch_names_the_posts_and_readers_that_it_changes() -> None:
+    batch = Batch()
+    made = [PostRef(author, post) for author, post in ((1, 7), (5, 2**62), (2**63 - 1, 1))]
+    rows = [Row(keys.post_key(ref.author, ref.id), 1, b"x") for ref in made]
+    batch.posts += rows[:2]
+    batch.state[keys.POSTS] += rows[2:]
+    batch.entries.add(spread(11), 1, (7, 1, 1), 1)
+    batch.notices.append(Row(keys.entry_key(spread(12), 7, 1), 1, b"n"))
+    batch.state[keys.MARKS].append(Row(keys.mark_key(spread(13), Lane.POSTS), 7, b""))
+    batch.state[keys.FANS].append(Row(keys.pair_key(spread(14), 1), 7, b""))
+    changed = changes.changed_by(batch)
+    assert changed.posts.tolist() == [changes.post_name(spread(p.author), p.id) for p in made]
+    assert changed.readers.tolist() == [changes.reader_name(spread(r)) for r in (11, 12, 13)]
+    nothing = changes.changed_by(Batch())
+    assert [len(names) for names in nothing] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    "error", [Unavailable("away"), PermissionDenied("no Read"), CursorTooOld("trimmed", bytes(8))]
+)
+def test_the_log_is_followed_whatever_happens_to_it_until_told_to_stop(
+    world: KeptWorld, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr("cell.freshness.WAIT_MS", 1)
     stop = threading.Event()
-    seen = world.handler.freshness.known.stamp
+    log = world.stores.changes
+    read, failing = log.read, [error]
 
-    def told() -> None:
-        states = world.state.advance(world.state.read())
-        Announcer(world.stores.changes).announce(states, Changed())
-
-    world.handler.freshness._begin = lambda: 0  # type: ignore[method-assign]
-    read = world.stores.changes.read
-
-    def once(partition: int, offset: int, limit: int, timeout_ms: int = 0) -> list[object]:
-        if offset:
+    def shaky(partition: int, offset: int, limit: int, timeout_ms: int = 0) -> list[Record]:
+        if failing:
+            # What comes after the dashboard has begun to read, and while the log is away.
+            states = world.state.advance(world.state.read())
+            Announcer(log).announce(states, world.changed([READER]))
+            raise failing.pop()
+        found = read(partition, offset, limit)
+        if not found:
             stop.set()
-        return list(read(partition, offset, limit))
+        return found
 
-    world.stores.changes.read = once  # type: ignore[method-assign,assignment]
-    told()
+    monkeypatch.setattr(log, "read", shaky)
+    world.page()
     world.handler.freshness.follow(stop)
-    assert world.handler.freshness.known.stamp > seen
+    assert world.handler.freshness.known.covers(world.state.read())
+    world.clock.ms += 1_001
+    assert world.reads()
+    assert not world.reads()
