@@ -9,7 +9,7 @@ A name has 32 bits: a record of 100,000 readers is one of 400 KB. Where two shar
 read anew although it need not be.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 import msgspec
@@ -22,7 +22,7 @@ from cell.state import PartitionState
 from firehose.log import Log
 from firehose.position import Applied
 from idgen.errors import Corrupt
-from idgen.ids import spread, spread_array
+from idgen.ids import spread_array
 
 Names = npt.NDArray[np.uint32]
 
@@ -97,49 +97,35 @@ def reader_name(place: int) -> int:
     return place >> 32
 
 
-def post_name(author: int, post_id: int) -> int:
-    """The name of a post, by its author's place: it changes when it comes and when it goes."""
-    return (author ^ spread(post_id)) >> 32
+def post_names(post_keys: Iterable[bytes]) -> Names:
+    """The names of the posts with these keys: a post changes when it comes and when it goes."""
+    pairs = keys.key_numbers(np.frombuffer(b"".join(post_keys), dtype=np.uint8).reshape(-1, 16))
+    names = (pairs[:, 0] ^ spread_array(~pairs[:, 1])) >> np.uint64(32)
+    return names.astype(np.uint32)
 
 
 def changed_by(batch: Batch) -> Changed:
     """What a batch makes out of date."""
     readers = [row.key[:4] for row in (*batch.notices, *batch.state.get(keys.MARKS, ()))]
-    posts = b"".join([row.key for row in (*batch.posts, *batch.state.get(keys.POSTS, ()))])
+    posts = post_names(row.key for row in (*batch.posts, *batch.state.get(keys.POSTS, ())))
     entries = np.ascontiguousarray(batch.entries.rows().keys[:, :4])
-    return Changed(
-        np.concatenate([_names(entries.tobytes()), _names(b"".join(readers))]),
-        _post_names(posts),
-    )
+    return Changed(np.concatenate([_names(entries.tobytes()), _names(b"".join(readers))]), posts)
 
 
-def _post_names(packed: bytes) -> Names:
-    """`post_name` of the posts whose keys these are."""
-    pairs = keys.key_numbers(np.frombuffer(packed, dtype=np.uint8).reshape(-1, 16))
-    names = (pairs[:, 0] ^ spread_array(~pairs[:, 1])) >> np.uint64(32)
-    return names.astype(np.uint32)
+def announce(log: Log, advanced: Mapping[int, PartitionState], changed: Changed) -> None:
+    """Tell the positions that are stored now, and what has changed up to them.
 
-
-class Announcer:
-    """Appends what a worker has changed; used by its one thread."""
-
-    def __init__(self, log: Log) -> None:
-        self._log = log
-
-    def announce(self, advanced: Mapping[int, PartitionState], changed: Changed) -> None:
-        """Tell the positions that are stored now, and what has changed up to them.
-
-        Raises Unavailable when it is not sure that it was told: then the worker has to claim its
-        partitions anew, whose new generation tells readers that they may have missed something.
-        """
-        reached = {p: reached_of(state) for p, state in advanced.items()}
-        parts = _in_parts(changed)
-        if not reached and not parts:
-            return
-        # The positions come with the last part: they vouch for all of them.
-        changes = [Change({}, part) for part in parts[:-1]]
-        changes.append(Change(reached, parts[-1] if parts else Changed()))
-        self._log.append([(0, encode(change)) for change in changes])
+    Raises Unavailable when it is not sure that it was told: then the worker has to claim its
+    partitions anew, whose new generation tells readers that they may have missed something.
+    """
+    reached = {p: reached_of(state) for p, state in advanced.items()}
+    parts = _in_parts(changed)
+    if not reached and not parts:
+        return
+    # The positions come with the last part: they vouch for all of them.
+    changes = [Change({}, part) for part in parts[:-1]]
+    changes.append(Change(reached, parts[-1] if parts else Changed()))
+    log.append([(0, encode(change)) for change in changes])
 
 
 def _in_parts(changed: Changed) -> list[Changed]:

@@ -34,7 +34,11 @@ class Known(NamedTuple):
 
     stamp: int
     reached: Mapping[int, Reached]
-    applied: dict[int, Applied]
+
+    @property
+    def applied(self) -> dict[int, Applied]:
+        """The applied positions."""
+        return {p: word.applied for p, word in self.reached.items()}
 
     def covers(self, states: Mapping[int, PartitionState]) -> bool:
         """Whether all is known up to the positions in `states`, as the cell's table has them."""
@@ -55,7 +59,7 @@ class Freshness:
         self._readers = np.zeros(1 << BUCKET_BITS, dtype=np.int64)
         self._posts = np.zeros(1 << BUCKET_BITS, dtype=np.int64)
         self._void_until = 0
-        self._known = Known(0, {}, {})
+        self._known = Known(0, {})
 
     @property
     def known(self) -> Known:
@@ -103,11 +107,8 @@ class Freshness:
         end = self._log.spans()[0].end
         states = self._state.read()
         self._void_until = self._known.stamp + 1
-        self._known = Known(
-            self._void_until,
-            {p: reached_of(state) for p, state in states.items()},
-            {p: state.applied for p, state in states.items()},
-        )
+        reached = {p: reached_of(state) for p, state in states.items()}
+        self._known = Known(self._void_until, reached)
         return end
 
     def take(self, change: Change) -> None:
@@ -117,14 +118,14 @@ class Freshness:
         # First what is out of date, then that it was seen: others ask meanwhile.
         self._readers[change.changed.readers >> _SHIFT] = stamp
         self._posts[change.changed.posts >> _SHIFT] = stamp
-        reached, applied = dict(before.reached), dict(before.applied)
+        reached = dict(before.reached)
         for p, word in change.reached.items():
             newest = reached.get(p)
             if not _is_next(newest, word):
                 self._void_until = stamp
             if newest is None or (word.generation, word.step) > (newest.generation, newest.step):
-                reached[p], applied[p] = word, word.applied
-        self._known = Known(stamp, reached, applied)
+                reached[p] = word
+        self._known = Known(stamp, reached)
 
 
 def _is_next(known: Reached | None, word: Reached) -> bool:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import structlog
 
 from cell import commands
-from cell.changes import Announcer, Changed, changed_by
+from cell.changes import Changed, announce, changed_by
 from cell.evaluation import Evaluation
 from cell.followers import FollowerSets
 from cell.progress import Progress
@@ -97,7 +97,6 @@ class IngestWorker:
         self._clock = clock
         self._settings = settings or IngestSettings()
         self._state = CellState(stores.tables, stores.firehose.partitions)
-        self._announcer = Announcer(stores.changes)
         self._owned: dict[int, Progress] = {}
         self._homes: dict[int, Homes] = {}
         self._followers = FollowerSets(
@@ -174,7 +173,7 @@ class IngestWorker:
         member.commit(starts)
         states = {p: progress.state for p, progress in kept.items()}
         claimed = self._state.claim(p for p in starts if p not in kept)
-        self._announcer.announce(claimed, Changed())
+        announce(self._stores.changes, claimed, Changed())
         states |= claimed
         for partition, start in starts.items():
             member.seek(partition, start)
@@ -383,7 +382,7 @@ class IngestWorker:
         # The era is read after the gone rows are there: a cache in a newer one may hold the posts.
         if batch.removes_posts and not batch.tell_cache(self._stores.cache, self._state.era()):
             self._state.next_era()
-        self._announcer.announce(self._advance(), changed_by(batch))
+        announce(self._stores.changes, self._advance(), changed_by(batch))
         checkpoints: dict[int, int] = {}
         for partition, progress in self._owned.items():
             checkpoint = progress.checkpoint(self._open_offsets(partition))

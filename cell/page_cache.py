@@ -11,9 +11,9 @@ import threading
 from typing import Final, NamedTuple
 
 import cachetools
-import numpy as np
 
-from cell.changes import Names, post_name, reader_name
+from cell import keys
+from cell.changes import Names, post_names, reader_name
 from cell.dashboard import Entry, PageQuery
 from cell.freshness import Freshness
 from cell.lane_scan import Reader
@@ -21,7 +21,6 @@ from cell.page import Shown
 from cell.posts import text_bytes_of
 from cell.snapshot import Snapshot
 from firehose.event import PostRef
-from idgen.ids import spread
 
 ENTRY_BYTES: Final = 1_500
 """What an entry with its post takes beside the text: objects, and its bytes for the wire."""
@@ -67,14 +66,13 @@ class PageCache:
         """The page, if it is kept and as it would be read now."""
         with self._lock:
             kept = self._kept.get(reader.user)
-        found = (
-            kept is not None
-            and asof.stamp is not None
-            and kept.query == query
-            and (kept.band, kept.era) == (reader.band, asof.era)
-            and self._freshness.unchanged(reader_name(reader.place), kept.posts, kept.stamp)
-        )
-        with self._lock:
+            found = (
+                kept is not None
+                and asof.stamp is not None
+                and kept.query == query
+                and (kept.band, kept.era) == (reader.band, asof.era)
+                and self._freshness.unchanged(reader_name(reader.place), kept.posts, kept.stamp)
+            )
             self.hits += found
             self.misses += not found
         return kept.shown if kept is not None and found else None
@@ -84,22 +82,27 @@ class PageCache:
         return next(self._turns)
 
     def put(
-        self, turn: int, reader: Reader, query: PageQuery, asof: Snapshot, read: "ReadPage"
+        self, turn: int, reader: Reader, query: PageQuery, asof: Snapshot, read: ReadPage
     ) -> None:
         """Keep a page, read after `turn` and `asof`, instead of what is kept of the reader."""
-        size = sum(_bytes_of(entry) for entry in read.shown.entries) + ENTRY_BYTES
-        names = [post_name(spread(ref.author), ref.id) for ref in read.made_of]
-        posts = np.array(names, dtype=np.uint32)
+        kept = self._made(turn, reader, query, asof, read)
         with self._lock:
             newest = self._kept.get(reader.user)
             if newest is not None and newest.turn > turn:
                 return
             self._kept.pop(reader.user, None)
-            if asof.stamp is None or read.cut or size * SHARE_MAX > self._bytes_max:
-                return
-            self._kept[reader.user] = _Kept(
-                turn, query, reader.band, asof.era, asof.stamp, posts, read.shown, size
-            )
+            if kept is not None:
+                self._kept[reader.user] = kept
+
+    def _made(
+        self, turn: int, reader: Reader, query: PageQuery, asof: Snapshot, read: ReadPage
+    ) -> _Kept | None:
+        """What is kept of a page; None: nothing."""
+        size = sum(_bytes_of(entry) for entry in read.shown.entries) + ENTRY_BYTES
+        if asof.stamp is None or read.cut or size * SHARE_MAX > self._bytes_max:
+            return None
+        posts = post_names(keys.post_key(ref.author, ref.id) for ref in read.made_of)
+        return _Kept(turn, query, reader.band, asof.era, asof.stamp, posts, read.shown, size)
 
 
 def _bytes_of(entry: Entry) -> int:

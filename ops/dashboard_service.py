@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from cell.dashboard import Context, Dashboard, KeptEntries, Page
+from cell.dashboard import Context, Dashboard, Entry, KeptEntries, Page
 from firehose.event import PostRef
 from idgen.errors import BadRequest
 from ops import thrift_values as values
@@ -145,13 +145,15 @@ def _encoded_page(page: Page | Encoded) -> Encoded:
     was made of them then."""
     if isinstance(page, Encoded):
         return page
-    entries = page.entries
-    made = entries.wire if isinstance(entries, KeptEntries) else None
-    if made is None:
-        made = encoded(values.entries_to_wire(entries))
-        if isinstance(entries, KeptEntries):
-            entries.wire = made
-    return merged(made, encoded(values.page_frame_to_wire(page)))
+    return merged(_encoded_entries(page.entries), encoded(values.page_frame_to_wire(page)))
+
+
+def _encoded_entries(entries: tuple[Entry, ...]) -> bytes:
+    if not isinstance(entries, KeptEntries):
+        return encoded(values.entries_to_wire(entries))
+    if entries.wire is None:
+        entries.wire = encoded(values.entries_to_wire(entries))
+    return entries.wire
 
 
 def _each(requests: Any, field: str, convert: Callable[[Any, str], Any]) -> list[Any]:

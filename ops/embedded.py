@@ -25,6 +25,7 @@ from ops.config import Config
 from ops.config_settings import Platform
 from ops.creation import Progress, create_platform
 from ops.release import VERSION
+from ops.roles import CellWatcher
 from ops.settings_of import ingest_settings
 from ops.table_hash import table_hash
 from ops.wiring.embedded import EmbeddedSeams
@@ -64,17 +65,11 @@ class EmbeddedCell:
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._ingest, name=f"ingest {self.stores.name}", daemon=True),
-            *(
-                threading.Thread(
-                    target=follow,
-                    args=(self._stop,),
-                    name=f"{what} {self.stores.name}",
-                    daemon=True,
-                )
-                for what, follow in (
-                    ("lag", self.handler.follow_lag),
-                    ("changes", self.handler.freshness.follow),
-                )
+            threading.Thread(
+                target=CellWatcher(self.handler).run,
+                args=(self._stop,),
+                name=f"watch {self.stores.name}",
+                daemon=True,
             ),
         ]
         for thread in self._threads:

@@ -46,12 +46,16 @@ def merged(*structs: bytes) -> Encoded:
     return Encoded(b"".join([*(struct[: -len(_STOP)] for struct in structs), _STOP]))
 
 
+def message(method: str, kind: int, seqid: int, *parts: bytes) -> bytes:
+    """A message without its frame; `parts` together are the bytes of its struct."""
+    transport = TCyMemoryBuffer()
+    TCyBinaryProtocol(transport).write_message_begin(method, kind, seqid)
+    return b"".join((transport.getvalue(), *parts))
+
+
 def reply_of(method: str, seqid: int, result: Encoded) -> bytes:
     """The message by which a method returns the struct."""
-    transport = TCyMemoryBuffer()
-    TCyBinaryProtocol(transport).write_message_begin(method, TMessageType.REPLY, seqid)
-    begun: bytes = transport.getvalue()
-    return b"".join((begun, _SUCCESS, result.struct, _STOP))
+    return message(method, TMessageType.REPLY, seqid, _SUCCESS, result.struct, _STOP)
 
 
 def result_in(reply: bytes, method: str) -> Encoded | None:

@@ -13,6 +13,8 @@ from typing import Final
 
 _TIMEVAL: Final = struct.Struct("@ll")
 _MICROSECONDS: Final = 1_000_000
+_ESTABLISHED: Final = 1
+"""TCP_ESTABLISHED in the first byte of struct tcp_info (tcp(7), tcp_states.h)."""
 
 
 class TimedSocket:
@@ -42,16 +44,12 @@ class TimedSocket:
         if self._tls:
             self._sock.sendall(data)
             return
+        deadline = time.monotonic() + within_s
+        left = memoryview(data)
         try:
-            sent = self._sock.send(data)
-            if sent == len(data):
-                return
-            deadline = time.monotonic() + within_s
-            left = memoryview(data)[sent:]
-            while left:
+            while left := left[self._sock.send(left) :]:
                 if time.monotonic() >= deadline:
                     raise TimeoutError
-                left = left[self._sock.send(left) :]
         except BlockingIOError:
             raise TimeoutError from None
 
@@ -72,7 +70,3 @@ class TimedSocket:
             timeval = _TIMEVAL.pack(*divmod(micros, _MICROSECONDS))
             self._sock.setsockopt(socket.SOL_SOCKET, option, timeval)
             self._within[option] = within_s
-
-
-_ESTABLISHED: Final = 1
-"""TCP_ESTABLISHED in the first byte of struct tcp_info (tcp(7), tcp_states.h)."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import structlog
 from thriftpy2.protocol.cybin import TCyBinaryProtocol
-from thriftpy2.thrift import TApplicationException, TDecodeException, TMessageType
+from thriftpy2.thrift import TApplicationException, TMessageType
 from thriftpy2.transport.memory import TCyMemoryBuffer
 
 from cell.dashboard import Context
@@ -22,7 +22,7 @@ from idgen.idl import DEPTH_MAX
 from ops.metrics import CallMetrics, Metrics
 from ops.template.frames import CallHeader
 from ops.template.gate import Gate
-from ops.thrift_encoded import Encoded, reply_of
+from ops.thrift_encoded import Encoded, encoded, message, reply_of
 from ops.thrift_errors import to_wire
 
 DEADLINE_MS_MAX: Final = 60_000
@@ -167,15 +167,7 @@ def _decode(method: _Method, frame: bytes) -> Any:
 
 
 def _message(header: CallHeader, kind: int, struct: Any) -> bytes:
-    transport = TCyMemoryBuffer()
-    protocol = TCyBinaryProtocol(transport, max_depth=DEPTH_MAX)
-    protocol.write_message_begin(header.method, kind, header.seqid)
-    try:
-        protocol.write_struct(struct)
-    except TDecodeException as error:
-        raise ValueError(f"{header.method}: the answer does not fit its IDL") from error
-    written: bytes = transport.getvalue()
-    return written
+    return message(header.method, kind, header.seqid, encoded(struct))
 
 
 def _error_reply(method: _Method, header: CallHeader, error: DashcellError) -> bytes:

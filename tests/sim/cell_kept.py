@@ -4,8 +4,6 @@ and what `cell.freshness` says of them later."""
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import numpy as np
-
 from cell import changes, keys
 from cell.freshness import Freshness
 from cell.state import CellState, homes_now
@@ -64,9 +62,9 @@ class Keeper:
         for kept in self.kept:
             if homes.band(spread(kept.reader)) != kept.band:
                 continue  # it is not served from here under that band
-            name = np.array([changes.post_name(spread(kept.post.author), kept.post.id)])
+            name = changes.post_names([keys.post_key(kept.post.author, kept.post.id)])
             reader = changes.reader_name(spread(kept.reader))
-            if self.freshness.unchanged(reader, name.astype(np.uint32), kept.stamp):
+            if self.freshness.unchanged(reader, name, kept.stamp):
                 assert self._rows(kept.reader, kept.band, kept.post) == kept.rows, kept
 
     def check_now(self, log_base: int) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from cell import changes, keys
 from cell.batch import Batch
-from cell.changes import Announcer, Change, Changed, Reached, reached_of
+from cell.changes import Change, Changed, Reached, announce, reached_of
 from cell.dashboard import KeptEntries, PageQuery
 from cell.lane_scan import Reader
 from cell.page import Shown
@@ -24,6 +24,11 @@ from tests.unit.cell_page_world import BAND, READER, PageWorld, event_id
 NOBODY = 9_999
 
 
+def post_name(ref: PostRef) -> int:
+    """Half of the bits of the author's place and of the id's spread together."""
+    return (spread(ref.author) ^ spread(ref.id)) >> 32
+
+
 class KeptWorld(PageWorld):
     """A world whose dashboard reads the change log, when told to."""
 
@@ -35,13 +40,13 @@ class KeptWorld(PageWorld):
     def tell(self, readers: Iterable[int] = (), posts: Iterable[PostRef] = ()) -> None:
         """A worker advances, and tells that these have changed."""
         states = self.state.advance(self.state.read())
-        Announcer(self.stores.changes).announce(states, self.changed(readers, posts))
+        announce(self.stores.changes, states, self.changed(readers, posts))
         self.read_changes()
 
     def changed(self, readers: Iterable[int], posts: Iterable[PostRef] = ()) -> Changed:
         return Changed(
             np.array([changes.reader_name(spread(r)) for r in readers], dtype=np.uint32),
-            np.array([changes.post_name(spread(p.author), p.id) for p in posts], dtype=np.uint32),
+            np.array([post_name(p) for p in posts], dtype=np.uint32),
         )
 
     def read_changes(self) -> None:
@@ -154,7 +159,7 @@ class TestWhatMayHaveBeenMissed:
     def test_by_a_new_owner(self, world: KeptWorld) -> None:
         world.page()
         claimed = world.state.claim([0, 1])
-        Announcer(world.stores.changes).announce(claimed, Changed())
+        announce(world.stores.changes, claimed, Changed())
         world.read_changes()
         assert world.reads()
         assert not world.reads()
@@ -165,7 +170,7 @@ class TestWhatMayHaveBeenMissed:
         world.clock.ms += 1_001
         assert world.reads()
         assert world.reads()
-        Announcer(world.stores.changes).announce(advanced, Changed())
+        announce(world.stores.changes, advanced, Changed())
         world.read_changes()
         assert world.reads()
         assert not world.reads()
@@ -223,7 +228,7 @@ def test_a_change_of_many_readers_is_told_in_parts_with_the_positions_last(
     monkeypatch.setattr(changes, "NAMES_MAX", 10)
     told = world.changed(range(1, 26), [PostRef(1, 2)])
     states = world.state.advance(world.state.read())
-    Announcer(world.stores.changes).announce(states, told)
+    announce(world.stores.changes, states, told)
     found = [changes.decode(r.value) for r in world.stores.changes.read(0, world._at, 100)]
     assert [len(c.changed.readers) for c in found] == [10, 10, 5]
     assert np.concatenate([c.changed.readers for c in found]).tolist() == told.readers.tolist()
@@ -257,7 +262,7 @@ def test_a_batch_names_the_posts_and_readers_that_it_changes() -> None:
     batch.state[keys.MARKS].append(Row(keys.mark_key(spread(13), Lane.POSTS), 7, b""))
     batch.state[keys.FANS].append(Row(keys.pair_key(spread(14), 1), 7, b""))
     changed = changes.changed_by(batch)
-    assert changed.posts.tolist() == [changes.post_name(spread(p.author), p.id) for p in made]
+    assert changed.posts.tolist() == [post_name(p) for p in made]
     assert changed.readers.tolist() == [changes.reader_name(spread(r)) for r in (11, 12, 13)]
     nothing = changes.changed_by(Batch())
     assert [len(names) for names in nothing] == [0, 0]
@@ -278,7 +283,7 @@ def test_the_log_is_followed_whatever_happens_to_it_until_told_to_stop(
         if failing:
             # What comes after the dashboard has begun to read, and while the log is away.
             states = world.state.advance(world.state.read())
-            Announcer(log).announce(states, world.changed([READER]))
+            announce(log, states, world.changed([READER]))
             raise failing.pop()
         found = read(partition, offset, limit)
         if not found:
