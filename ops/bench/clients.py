@@ -9,6 +9,7 @@ import multiprocessing as mp
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -96,9 +97,10 @@ def _heard(pipe: "Connection[Any, Any]", timeout_s: float) -> Any:
 
 def _client(pipe: "Connection[Any, Any]", load: Load, number: int, connect: Connect) -> None:
     try:
-        calls = [connect() for _ in range(load.threads)]
-        for call in calls:
-            call(0)
+        with ThreadPoolExecutor(load.threads) as pool:
+            calls = list(pool.map(lambda _: connect(), range(load.threads)))
+            # Each its own request: many at once of one author would push each other off a page.
+            list(pool.map(lambda call, n: call(n), calls, range(load.threads)))
         pipe.send("")
         start: float = pipe.recv()
         work = _open if load.rate_per_s else _closed

@@ -1,8 +1,9 @@
 """An average post: 300 followers, from the call of publish to when the last follower sees it.
 
-A request publishes through the router (id server, firehose), then asks for the page of the follower
-whose row is the last of the post's in the table, a millisecond after each answer, until the post is
-on it. Requests are due at random times (Poisson), 10 a second, and timed from when they were due.
+A request publishes through the router (id server, firehose), then asks for the page of the
+follower whose row is the last of the post's in the table, with the receipt's token: the page is
+answered when the cell has applied the post, and the post must be on it. Requests are due at random
+times (Poisson), 10 a second, and timed from when they were due.
 
 Idle: nothing else happens. Beside: posts with 1,000 followers make 50,000 deliveries a second, put
 straight into the log at an even pace; what the worker wrote meanwhile is a figure of its own.
