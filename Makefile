@@ -75,6 +75,7 @@ $(BENCH_STAMP): $(STAMP)
 bench: setup $(BENCH_STAMP) ## all figures beside all peers, into docs/performance.* (40 minutes)
 	@$(BIN)/python -m pytest --quiet -m peers
 	@$(BIN)/python -m ops.bench.main --week "$(HIGGS)" --out docs $(if $(CI),--required)
+	@$(BIN)/python -m ops.cellctl.plan_page docs
 
 bench-quick: setup $(BENCH_STAMP) ## three of them; fails when a ratio has fallen by a fifth (3 minutes)
 	@$(BIN)/python -m ops.bench.main --quick --against docs/performance.json $(if $(CI),--required)
@@ -85,6 +86,7 @@ sim: $(STAMP) ## what is simulated, from one seed (SEED=7)
 docs: $(STAMP) ## write the generated references anew
 	@$(BIN)/python -m ops.reference
 	@$(BIN)/python -m ops.cellctl.reference docs/cellctl.md
+	@$(BIN)/python -m ops.cellctl.plan_page docs
 
 clean: ## remove what the other commands made in this folder (not the user's cache)
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist

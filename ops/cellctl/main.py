@@ -16,6 +16,7 @@ COMMANDS = {
     "serve": "Run one service in the foreground.",
     "status": "Show servers, services, positions and lag.",
     "doctor": "Check this machine and its configuration, with remedies.",
+    "plan": "Say how many machines a load takes, and what breaks first.",
     "version": "Tell the version of this program.",
     "page": "Show a reader's dashboard.",
     "publish": "Publish a post.",

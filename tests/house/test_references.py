@@ -5,6 +5,7 @@ import re
 import pytest
 
 from ops import config, reference
+from ops.cellctl import plan_page
 from ops.cellctl.main import COMMANDS
 from ops.cellctl.reference import reference as cellctl_reference
 from ops.config_settings import Config
@@ -24,6 +25,11 @@ def test_the_page_of_cellctl_is_what_the_commands_say():
     assert page == cellctl_reference(), f"docs/cellctl.md: {MAKE}"
     missing = [name for name in COMMANDS if f"\n## {name}\n" not in page]
     assert not missing, f"{missing}: {MAKE}"
+
+
+def test_the_page_of_planning_has_the_plan_of_the_figures():
+    docs = ROOT / "docs"
+    assert (docs / plan_page.PAGE).read_text() == plan_page.page(docs), f"planning.md: {MAKE}"
 
 
 def test_every_setting_has_a_meaning():

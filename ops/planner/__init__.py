@@ -1,0 +1,1 @@
+"""How many machines a load takes, from the figures of `make bench`: arithmetic, and no I/O."""

@@ -1,0 +1,122 @@
+"""What of performance.json (`ops.bench.report`) a plan is made from; no I/O.
+
+All figures were taken on one machine that ran every server, every service and the load.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import msgspec
+
+REMEDY = "take the figures with `make bench`, or name a file of them with --figures"
+PAGES_READ_BY = "bare page server"
+"""The peer of `pages-most`, which reads every page from the tables as `cell.page` does."""
+MIB = 1 << 20
+
+
+class FigureMissing(Exception):
+    """A figure that the plan needs is not there; the message names it and the remedy."""
+
+
+class NoFigures(ValueError):
+    """Bytes that are no performance.json."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the machine of the bench did, each alone and with all of the machine.
+
+    `deliveries_per_s`: entries of posts with 1,000 followers, by one ingest worker.
+    `posts_per_s`: posts of the Higgs week, with the few entries that each has there.
+    `kept_pages_per_s`, `read_pages_per_s`: pages of 20 posts, kept in memory or read from the
+    tables. The latter is the peer's, since the product's own is not measured: it is at most that.
+    `entry_bytes`: on disk, compacted, one copy. `edge_bytes`: an ingest worker's memory by edge,
+    everything else in it counted in. `million_s`: a post to a million followers.
+    """
+
+    deliveries_per_s: float
+    posts_per_s: float
+    kept_pages_per_s: float
+    read_pages_per_s: float
+    entry_bytes: float
+    edge_bytes: float
+    million_s: float
+
+
+SOURCES = {
+    "deliveries_per_s": "fanout-1000",
+    "posts_per_s": "posts of week / its seconds",
+    "kept_pages_per_s": "pages-most",
+    "read_pages_per_s": f"the {PAGES_READ_BY} of pages-most",
+    "entry_bytes": "size",
+    "edge_bytes": "memory / its edges",
+    "million_s": "giant-warm",
+}
+"""Where each field of `Measured` is from, by the names of the measures."""
+assert set(SOURCES) == {field.name for field in fields(Measured)}
+
+
+class _Line(msgspec.Struct, frozen=True):
+    measure: str
+    what: str
+    figure: float | None
+    peer: str | None = None
+    peer_figure: float | None = None
+    note: str | None = None
+
+
+def measured(performance: bytes) -> Measured:
+    """The figures in the bytes of a performance.json. Raises NoFigures, FigureMissing."""
+    try:
+        lines = msgspec.json.decode(performance, type=list[_Line])
+    except msgspec.MsgspecError as error:
+        raise NoFigures(str(error)) from error
+    week, memory = _line(lines, "week"), _line(lines, "memory")
+    return Measured(
+        deliveries_per_s=_figure(_line(lines, "fanout-1000")),
+        posts_per_s=_count(week, "posts") / _figure(week),
+        kept_pages_per_s=_figure(_line(lines, "pages-most")),
+        read_pages_per_s=_of_peer(lines, "pages-most", PAGES_READ_BY),
+        entry_bytes=_figure(_line(lines, "size")),
+        edge_bytes=_figure(memory) * MIB / _count(memory, "edges"),
+        million_s=_figure(_line(lines, "giant-warm")),
+    )
+
+
+def _line(lines: Sequence[_Line], measure: str) -> _Line:
+    """The first line of a measure: they differ only in their peers."""
+    for line in lines:
+        if line.measure == measure:
+            return line
+    raise FigureMissing(f"there is no figure {measure!r}: {REMEDY}")
+
+
+def _figure(line: _Line) -> float:
+    return _positive(line.figure, f"the figure {line.measure!r}", line)
+
+
+def _of_peer(lines: Sequence[_Line], measure: str, peer: str) -> float:
+    name = f"the figure {measure!r} of the {peer}"
+    for line in lines:
+        if line.measure == measure and line.peer == peer:
+            return _positive(line.peer_figure, name, line)
+    raise FigureMissing(f"there is not {name}: {REMEDY}")
+
+
+def _positive(value: float | None, name: str, line: _Line) -> float:
+    if value is None or value <= 0:
+        why = f" ({line.note})" if line.note else ""
+        raise FigureMissing(f"{name} is {value or 'missing'}{why}: {REMEDY}")
+    return value
+
+
+def _count(line: _Line, thing: str) -> int:
+    """How many of a thing the figure was taken with, as the line says it to people."""
+    found = re.search(rf"\b([\d,]+) {thing}\b", line.what)
+    count = int(found[1].replace(",", "") or 0) if found else 0
+    if count == 0:
+        raise FigureMissing(
+            f"the figure {line.measure!r} does not say with how many {thing}: {REMEDY}"
+        )
+    return count

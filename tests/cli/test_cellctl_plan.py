@@ -1,0 +1,157 @@
+"""`cellctl plan`: what it says, where its figures are from, and what it refuses."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ops.cellctl import figures_file
+from tests.cli.stand_in import Bench
+from tests.unit.planner_figures import figures, performance
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return Bench(tmp_path)
+
+
+@pytest.fixture
+def figures_json(tmp_path):
+    path = tmp_path / "performance.json"
+    path.write_bytes(performance())
+    return str(path)
+
+
+def document(bench, figures_json, *words):
+    return json.loads(bench.done("plan", "--figures", figures_json, *words, "--json"))
+
+
+def test_the_design_s_plan_shows_formulas_and_where_its_numbers_do_not_fit(bench, figures_json):
+    text = bench.done("plan", "--load", "design", "--figures", figures_json)
+    for said in (
+        "deliveries, at peak                   1 M/s",
+        "= 3,322 posts/s x 301 readers / 9 cells",
+        "a machine: 100,000/s (fanout-1000) / 2 cores x 16 cores x (1 - 50 %)",
+        "287 M posts/day x 365 d x 174 B x 3 copies, in every cell",
+        "x (9 cells + 3 copies - 1)",
+        "2.07 TB/day, where the design says 2.7 TB/day",
+    ):
+        assert said in text
+    first, _, _ = text.partition("WHAT BREAKS FIRST, however many machines")
+    assert "a cell: disk" in first.partition("WHAT BREAKS FIRST")[2]
+
+
+def test_json_has_the_same(bench, figures_json):
+    found = document(bench, figures_json, "--load", "design")
+    assert set(found) == {
+        "inputs", "measured", "assumptions", "left_out", "now", "then", "breaks_first", "limits",
+        "notes",
+    }  # fmt: skip
+    deliveries = found["now"]["resources"]["cell"][0]
+    assert set(deliveries) == {
+        "name", "kind", "demand", "unit", "capacity", "formula", "machines",
+    }  # fmt: skip
+    assert deliveries["demand"] == pytest.approx(1e6 / 9)
+    assert found["now"]["cells"] == 9
+    machines = found["now"]["machines"]
+    assert machines["all"] == 9 * machines["cell"] + machines["firehose"] + machines["small"]
+    assert found["limits"][0] == found["breaks_first"]
+    assert found["measured"]["deliveries_per_s"]["measure"] == "fanout-1000"
+
+
+def test_options_override_the_preset_and_say_what_is_planned(bench, figures_json):
+    found = document(
+        bench, figures_json, "--load", "design", "--users", "2M", "--posts-per-day", "1.5M",
+        "--cells", "3", "--disk", "1Ti", "--growth", "-20%", "--years", "3", "--kept", "25%",
+    )  # fmt: skip
+    load = found["inputs"]["load"]
+    assert (load["users"], load["posts_per_day"]) == (2e6, 1.5e6)
+    assert found["inputs"]["machine"]["disk"] == 1 << 40
+    assert found["inputs"]["cells"] == 3
+    assert found["now"]["load"]["kept_pages"] == 0.25
+    assert found["then"]["load"]["users"] == pytest.approx(2e6 * 0.8**3)
+    assert found["then"]["cells"] == 3
+    assert found["breaks_first"]["years"] in (None, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--users", "0"], "--users"),
+        (["--users", "-5"], "--users"),
+        (["--users", "many"], "write it as 1500, 1.5k, 45M"),
+        (["--users", "1e999"], "--users"),
+        (["--posts-per-day", "nan"], "--posts-per-day"),
+        (["--views-per-day", "0"], "--views-per-day"),
+        (["--fan-out", "0"], "--fan-out"),
+        (["--users", "100", "--fan-out", "200"], "--fan-out: 200 are more than the 100 users"),
+        (["--users", "100", "--largest-author", "1k"], "--largest-author"),
+        (["--peak", "0.5"], "--peak"),
+        (["--growth", "-100%"], "give -99.9% to 10000%"),
+        (["--growth", "-150"], "--growth"),
+        (["--growth", "fast"], "write it as 50%"),
+        (["--years", "-1"], "--years"),
+        (["--headroom", "100%"], "--headroom"),
+        (["--disk-full", "0"], "--disk-full"),
+        (["--memory", "2G"], "--memory: give more than 8 GB"),
+        (["--replication", "0"], "--replication"),
+        (["--cells", "0"], "--cells"),
+        (["--cells", "2", "--cell-users", "1M"], "give one of them"),
+        (["--load", "mine"], "--load"),
+    ],
+)
+def test_bad_input_is_refused_by_option_with_a_remedy(bench, figures_json, words, said):
+    result = bench.run("plan", "--figures", figures_json, *words)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_missing_figure_is_a_precondition_with_a_remedy(bench, tmp_path):
+    path = tmp_path / "some.json"
+    path.write_bytes(performance([each for each in figures() if each.measure != "size"]))
+    result = bench.run("plan", "--figures", str(path))
+    assert result.exit_code == 5
+    assert "there is no figure 'size'" in result.stderr
+    assert "make bench" in result.stderr
+
+
+def test_a_file_that_is_not_there_or_something_else_is_told(bench, tmp_path):
+    result = bench.run("plan", "--figures", str(tmp_path / "none.json"))
+    assert result.exit_code == 3
+    assert "make bench" in result.stderr
+    other = tmp_path / "other.json"
+    other.write_text("{}")
+    result = bench.run("plan", "--figures", str(other))
+    assert result.exit_code == 2
+    assert "is no performance.json" in result.stderr
+
+
+def test_the_figures_are_those_of_the_package_else_of_the_checkout(bench, tmp_path, monkeypatch):
+    installed, checkout = tmp_path / "installed.json", tmp_path / "checkout.json"
+    monkeypatch.setattr(figures_file, "INSTALLED", installed)
+    monkeypatch.setattr(figures_file, "CHECKOUT", checkout)
+    result = bench.run("plan")
+    assert result.exit_code == 5
+    assert "make bench" in result.stderr
+    checkout.write_bytes(performance())
+    bench.done("plan")
+    installed.write_text("broken")
+    assert "installed.json" in bench.run("plan").stderr
+
+
+def test_a_plan_imports_no_bench_and_no_vendor():
+    code = "import sys; import ops.cellctl.plan; print(*sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"matplotlib", "confluent_kafka", "kazoo", "thriftpy2", "redis", "happybase"}
+    loaded = {name.split(".")[0] for name in done.stdout.split()}
+    assert not heavy & loaded
+    assert "ops.bench" not in done.stdout.split()
+
+
+def test_the_folders_are_those_of_the_wheel_and_of_the_checkout():
+    root = Path(__file__).resolve().parents[2]
+    assert root / "ops" / "data" / "performance.json" == figures_file.INSTALLED
+    assert root / "docs" / "performance.json" == figures_file.CHECKOUT

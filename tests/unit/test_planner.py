@@ -1,0 +1,212 @@
+"""Plans for loads, each reckoned by hand from round figures."""
+
+import pytest
+
+from ops.bench.measures import fanout, giant, memory, pages, size, week
+from ops.bench.peers_of_stage import BARE_PAGES
+from ops.planner import figures as planned
+from ops.planner.amounts import amount, count, percent, span
+from ops.planner.figures import SOURCES, FigureMissing, NoFigures, measured
+from ops.planner.limits import limits, years_until
+from ops.planner.load import Load, kept_share
+from ops.planner.plan import Plan, deciding, make_plan
+from ops.planner.presets import Wanted, design, design_notes, site
+from ops.planner.resources import Kind, Resource, Setting, machines_by_kind
+from tests.unit.planner_figures import KEEPING, MACHINE, MEASURED, figures, line, performance
+
+SETTING = Setting(MEASURED, KEEPING, MACHINE)
+LOAD = Load(
+    users=10e6,
+    posts_per_day=8_640_000,  # 100 a second
+    fan_out=199,  # 20,000 deliveries a second
+    views_per_day=432_000_000,  # 5,000 a second
+    peak=2,
+    post_bytes=500,
+    follows=50,
+    active=0.1,
+    largest_author=4e6,
+)
+
+
+def plan_of(cells: int) -> Plan:
+    return make_plan(SETTING, LOAD, cells, 1)
+
+
+def lines_of(cells: int = 4, load: Load = LOAD, setting: Setting = SETTING) -> dict[str, Resource]:
+    return {each.name: each for each in make_plan(setting, load, cells, 1).resources}
+
+
+def test_figures_are_found_by_the_names_of_the_measures():
+    assert measured(performance()) == MEASURED
+
+
+def test_the_names_are_those_that_the_bench_gives():
+    assert BARE_PAGES == planned.PAGES_READ_BY
+    names = " ".join(SOURCES.values())
+    for name in (f"{fanout.NAME}-1000", f"{pages.NAME}-most", f"{giant.NAME}-warm", size.NAME,
+                 week.NAME, memory.NAME):  # fmt: skip
+        assert name in names
+
+
+@pytest.mark.parametrize(
+    "name", ["fanout-1000", "pages-most", "giant-warm", "week", "size", "memory"]
+)
+@pytest.mark.parametrize("value", [None, 0.0])
+def test_a_figure_that_is_not_there_is_named_with_its_remedy(name, value):
+    others = [each for each in figures() if each.measure != name]
+    with pytest.raises(FigureMissing, match=f"'{name}'.*make bench"):
+        measured(performance(others))
+    failed = line(name, value, "1,000 posts and 1,000 edges", note="there was no time left")
+    with pytest.raises(FigureMissing, match=f"'{name}'.*no time left.*make bench"):
+        measured(performance([*others, failed]))
+
+
+def test_a_peer_that_did_not_run_is_named():
+    others = [each for each in figures() if each.measure != "pages-most"]
+    alone = line("pages-most", 8_000.0, peer="bare page server", note="it made no trial")
+    with pytest.raises(FigureMissing, match=r"bare page server.*it made no trial.*make bench"):
+        measured(performance([*others, alone]))
+    with pytest.raises(FigureMissing, match=r"bare page server.*make bench"):
+        measured(performance([*others, line("pages-most", 8_000.0)]))
+
+
+def test_a_figure_that_does_not_say_of_how_many_is_no_use():
+    others = [each for each in figures() if each.measure != "week"]
+    with pytest.raises(FigureMissing, match=r"how many posts.*make bench"):
+        measured(performance([*others, line("week", 50.0, "a week of , posts")]))
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[1]", b'[{"measure": "size"}]', b"\xff"])
+def test_other_bytes_are_no_figures(data):
+    with pytest.raises(NoFigures):
+        measured(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "demand", "capacity"),
+    [
+        # A machine of 16 cores, half of it free, is four of the bench's with two.
+        ("deliveries", 200 * 200 / 4, 400_000),
+        ("posts of everybody", 200, 40_000),
+        ("pages", 10_000 / 4, 4 / (0.2 / 8_000 + 0.8 / 2_000)),
+        ("inbox", 8_640_000 * 200 / 4 * 365 * 16 * 3, 16e12 * 0.7),
+        ("posts of everybody, kept", 8_640_000 * 365 * 500 * 3, 16e12 * 0.7),
+        ("follower sets", 2.5e6 * 50 * 200, 120e9),
+        ("block cache", 250_000 * 65_536, 120e9),
+        ("post cache", 8_640_000 * 500, 120e9),
+        ("kept pages", 250_000 * 20 * 500, 120e9),
+        ("firehose, kept", 8_640_000 * 500 * 7 * 3, 16e12 * 0.7),
+        ("firehose, sent", 200 * 500 * 6, 0.625e9),
+        ("ids", 200, 10_000),
+    ],
+)
+def test_each_line_is_what_one_reckons_by_hand(name, demand, capacity):
+    resource = lines_of()[name]
+    assert kept_share(LOAD) == pytest.approx(0.2)
+    assert resource.demand == pytest.approx(demand)
+    assert resource.capacity == pytest.approx(capacity)
+    assert resource.machines == pytest.approx(demand / capacity)
+
+
+def test_a_cell_shares_its_machines_and_the_kind_that_takes_most_decides():
+    plan = plan_of(4)
+    disk = (7.569e12 + 4.7304e12) / 11.2e12
+    assert machines_by_kind(plan.cell)[Kind.DISK] == pytest.approx(disk, rel=1e-3)
+    assert plan.cell_machines == 3  # as many as copies, where two would do
+    assert deciding(plan.cell, plan.cell_machines) == "copies"
+    one = plan_of(1)
+    assert one.cell_machines == 4
+    assert deciding(one.cell, one.cell_machines) == "disk"
+    assert one.machines == 4 + 3 + 3
+
+
+def test_every_cell_holds_all_posts():
+    few, many = lines_of(2), lines_of(40)
+    for name in ("posts of everybody", "posts of everybody, kept", "post cache"):
+        assert few[name].demand == many[name].demand
+    assert few["inbox"].demand == pytest.approx(20 * many["inbox"].demand)
+
+
+def test_cells_follow_the_users_unless_given():
+    assert make_plan(SETTING, LOAD, None, 5e6).cells == 2
+    assert make_plan(SETTING, LOAD, None, 4e6).cells == 3
+    assert make_plan(SETTING, LOAD.times(10), None, 5e6).cells == 20
+    assert make_plan(SETTING, LOAD, 7, 5e6).cells == 7
+
+
+def test_processes_are_as_many_as_the_bench_had_for_such_a_rate():
+    processes = plan_of(1).processes
+    assert processes.workers == 1  # 0.4 + 0.02 of the bench's, twice for headroom
+    assert processes.dashboards == 9  # 10,000 / 2,353, twice
+    assert processes.routers == 5  # the bench had two for 8,000
+    assert processes.id_servers == 2
+
+
+def test_kept_pages_can_be_told():
+    told = Setting(MEASURED, KEEPING, MACHINE, kept=1.0)
+    assert lines_of(setting=told)["pages"].capacity == pytest.approx(4 * 8_000)
+
+
+def test_the_design_s_writes_are_two_terabytes_of_keys_a_day():
+    load = design(Wanted())
+    assert load.deliveries_per_s == pytest.approx(1e6)
+    assert load.pages_per_s == pytest.approx(50e3)
+    assert load.users == 45e6
+    assert load.deliveries_per_day * 24 == pytest.approx(2.0736e12)
+    assert load.posts_per_day * load.post_bytes == pytest.approx(50e9)
+    notes = "\n".join(design_notes())
+    for said in ("2.07 TB/day", "2.7 TB/day", "31 B a row", "1.3 M writes/s", "174 B", "77 days"):
+        assert said in notes
+
+
+def test_a_preset_gives_way_to_what_is_wanted():
+    assert design(Wanted(fan_out=99)).posts_per_day == pytest.approx(1e6 * 86_400 / 100)
+    assert design(Wanted(posts_per_day=1e6)).post_bytes == pytest.approx(50_000)
+    assert site(Wanted(users=50)).fan_out == 50
+    assert site(Wanted(users=3e6)).views_per_day == 30e6
+
+
+def test_the_largest_author_s_post_is_shared_by_cells():
+    (author,) = [
+        each
+        for each in limits(SETTING, plan_of(4), 0.5, 10.0)
+        if "largest author" in each.name
+    ]
+    assert author.factor == pytest.approx(10 / (5.0 * 4 / 4))
+    assert not author.machines_help
+
+
+def test_when_is_by_growth():
+    assert years_until(4.0, 1.0) == pytest.approx(2.0)
+    assert years_until(0.5, 1.0) == 0.0
+    assert years_until(4.0, 0.0) is None
+    assert years_until(4.0, -0.5) is None
+
+
+def test_what_shrinks_still_has_on_its_disks_what_came_before():
+    assert LOAD.after(2, 0.5, 365).held == 1.0
+    assert LOAD.after(2, -0.5, 365).held == pytest.approx(2.0)
+    assert LOAD.after(2, -0.5, 5 * 365).held == pytest.approx(4.0)
+    later = LOAD.after(2, -0.5, 5 * 365)
+    assert lines_of(load=later)["inbox"].demand == pytest.approx(lines_of()["inbox"].demand)
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "said"),
+    [(2.0736e12, "B", "2.07 TB"), (174.0, "B", "174 B"), (65_536, "B", "65.5 kB"),
+     (3_322.3, "/s", "3,322/s"), (999_999, "", "1 M"), (0.1735, "", "0.173"),
+     (0.0000667, "", "0.000067"), (0.0, "", "0"), (5, "s", "5 s"), (1.26e6, "", "1.26 M")],
+)  # fmt: skip
+def test_amounts_have_three_digits_and_a_prefix(value, unit, said):
+    assert amount(value, unit) == said
+
+
+@pytest.mark.parametrize(
+    ("years", "said"),
+    [(1, "1 year"), (2.5, "2.5 years"), (0.5, "6 months"), (1 / 12, "1 month"),
+     (0.01, "3.65 days"), (0, "0 days")],
+)  # fmt: skip
+def test_times_are_in_the_unit_that_suits_them(years, said):
+    assert span(years) == said
+    assert percent(0.5) == "50 %"
+    assert (count(1, "cell"), count(9, "cell")) == ("1 cell", "9 cells")
