@@ -45,18 +45,21 @@ PAUSE_MS = 500
 class IngestSettings:
     """Bounds of one worker.
 
-    `batch_events` per poll, written in parts of about `batch_rows` entries; `giant_rows`: an event
-    with more entries is done in chunks of that many, `chunk_rows` between two polls; beyond
-    `open_rows_max` rows in open jobs nothing new is polled; `edges_max` edges in memory (about 25
-    bytes each in large sets, 200 in small ones).
+    `batch_events` per poll, written in parts of about `batch_rows` entries; an event with more than
+    `giant_rows` entries is done in chunks of `chunk_rows` between batches; beyond `open_rows_max`
+    rows in open jobs nothing new is polled; `edges_max` edges in memory (about 25 bytes each in
+    large sets, 200 in small ones).
+    Others' posts wait for one chunk: beside a post to a million, those with 300 followers were seen
+    after 0.39 s (p99) with chunks of 6,000, 0.54 s with 10,000, 0.88 s with 20,000; the million
+    took 17, 15 and 15 s.
     A worker that died or was stopped loses its partitions after `session_ms`; one whose tables are
     slow keeps them for `busy_ms`, or it would never get to its commit.
     """
 
     batch_events: int = 5_000
     batch_rows: int = 300_000
-    giant_rows: int = 10_000
-    chunk_rows: int = 20_000
+    giant_rows: int = 20_000
+    chunk_rows: int = 8_000
     open_rows_max: int = 4_000_000
     edges_max: int = 4_000_000
     poll_ms: int = 200
@@ -147,13 +150,21 @@ class IngestWorker:
         todo = [(record, self._applying(record)) for record in records]
         while True:
             done = self._evaluate(todo)
-            self._evaluation.work(self._settings.chunk_rows)
             self._acknowledge(member)
             self._settle_letters(todo[:done])
             todo = todo[done:]
+            self._work(member)
             if not todo:
                 break
         self.ready = True
+
+    def _work(self, member: Member) -> None:
+        """Write a chunk of what is open, as a batch of its own: the events that came meanwhile are
+        acknowledged without it."""
+        if self._evaluation.jobs:
+            self._evaluation.begin(())
+            self._evaluation.work(self._settings.chunk_rows)
+            self._acknowledge(member)
 
     # Ownership.
 

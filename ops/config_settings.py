@@ -264,9 +264,9 @@ class Ingest(Section, frozen=True, kw_only=True):
             ge=100,
             le=1_000_000,
             description="Rows of an event with very many readers that are written between other "
-            "events.",
+            "events: others' posts wait for that many at most.",
         ),
-    ] = 20_000
+    ] = 8_000
     followers_max: Annotated[
         int,
         Meta(

@@ -9,7 +9,6 @@ def ingest_settings(config: Config) -> IngestSettings:
     ingest = config.ingest
     return IngestSettings(
         batch_events=ingest.batch_events,
-        giant_rows=ingest.chunk_rows,
         chunk_rows=ingest.chunk_rows,
         edges_max=ingest.followers_max,
     )

@@ -8,8 +8,8 @@ One answer in `CHECK_EVERY` is decoded whole and compared with what was asked fo
 import socket
 from dataclasses import dataclass
 
-from cell.dashboard import Context, PageQuery
-from firehose.event import Draft
+from cell.dashboard import Context, EntryKind, PageQuery
+from firehose.event import Draft, PostKind
 from idgen.errors import Unavailable
 from ops import thrift_values as values
 from ops.bench.load import zipf_order
@@ -67,6 +67,20 @@ def page_frame(query: PageQuery) -> bytes:
     return len(body).to_bytes(4) + body
 
 
+_OTHER_KINDS = tuple(EntryKind(kind) for kind in PostKind if kind is not PostKind.TEXT)
+VARIANTS = 1 << len(_OTHER_KINDS)
+
+
+def kinds_of(number: int) -> frozenset[EntryKind]:
+    """Kinds of posts to ask for, that of the bench's own among them; others for the next number.
+
+    A dashboard keeps a reader's page by what it was asked with, so what is asked with these in turn
+    is read from the tables, and is the same page.
+    """
+    others = (kind for place, kind in enumerate(_OTHER_KINDS) if number >> place & 1)
+    return frozenset((EntryKind.TEXT, *others))
+
+
 def _drawn(readers: tuple[int, int], seed: int) -> list[int]:
     """ORDER of these readers, the first more often than the last."""
     first, count = readers
@@ -77,25 +91,29 @@ def _drawn(readers: tuple[int, int], seed: int) -> list[int]:
 class Pages:
     """Pages of readers, the popular ones more often (Zipf), each full of whole posts.
 
-    `readers` are (first, how many) of consecutive users.
+    `readers` are (first, how many) of consecutive users. `kept` False: of pages that a dashboard
+    has not kept.
     """
 
     address: str
     readers: tuple[int, int]
     limit: int = 20
     seed: int = 1
+    kept: bool = True
 
     def __call__(self) -> Call:
         """A connection of its own."""
         readers = _drawn(self.readers, self.seed)
         connection = Framed(self.address)
-        frames: dict[int, bytes] = {}
+        frames: dict[tuple[int, int], bytes] = {}
 
         def call(number: int) -> None:
             reader = readers[number % ORDER]
-            frame = frames.get(reader)
+            turn = 0 if self.kept else number % VARIANTS
+            frame = frames.get((reader, turn))
             if frame is None:
-                frame = frames[reader] = page_frame(PageQuery(reader, limit=self.limit))
+                query = PageQuery(reader, limit=self.limit, kinds=kinds_of(turn))
+                frame = frames[reader, turn] = page_frame(query)
             reply = connection.exchange(frame)
             if number % CHECK_EVERY == 0 or not reply.startswith(_ANSWER):
                 check_page(reply, self.limit)

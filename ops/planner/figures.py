@@ -10,8 +10,6 @@ from dataclasses import dataclass, fields
 import msgspec
 
 REMEDY = "take the figures with `make bench`, or name a file of them with --figures"
-PAGES_READ_BY = "bare page server"
-"""The peer of `pages-most`, which reads every page from the tables as `cell.page` does."""
 MIB = 1 << 20
 
 
@@ -30,7 +28,7 @@ class Measured:
     `deliveries_per_s`: entries of posts with 1,000 followers, by one ingest worker.
     `posts_per_s`: posts of the Higgs week, with the few entries that each has there.
     `kept_pages_per_s`, `read_pages_per_s`: pages of 20 posts, kept in memory or read from the
-    tables. The latter is the peer's, since the product's own is not measured: it is at most that.
+    tables.
     `entry_bytes`: on disk, compacted, one copy. `edge_bytes`: an ingest worker's memory by edge,
     everything else in it counted in. `million_s`: a post to a million followers.
     """
@@ -48,7 +46,7 @@ SOURCES = {
     "deliveries_per_s": "fanout-1000",
     "posts_per_s": "posts of week / its seconds",
     "kept_pages_per_s": "pages-most",
-    "read_pages_per_s": f"the {PAGES_READ_BY} of pages-most",
+    "read_pages_per_s": "pages-read",
     "entry_bytes": "size",
     "edge_bytes": "memory / its edges",
     "million_s": "giant-warm",
@@ -61,8 +59,6 @@ class _Line(msgspec.Struct, frozen=True):
     measure: str
     what: str
     figure: float | None
-    peer: str | None = None
-    peer_figure: float | None = None
     note: str | None = None
 
 
@@ -77,7 +73,7 @@ def measured(performance: bytes) -> Measured:
         deliveries_per_s=_figure(_line(lines, "fanout-1000")),
         posts_per_s=_count(week, "posts") / _figure(week),
         kept_pages_per_s=_figure(_line(lines, "pages-most")),
-        read_pages_per_s=_of_peer(lines, "pages-most", PAGES_READ_BY),
+        read_pages_per_s=_figure(_line(lines, "pages-read")),
         entry_bytes=_figure(_line(lines, "size")),
         edge_bytes=_figure(memory) * MIB / _count(memory, "edges"),
         million_s=_figure(_line(lines, "giant-warm")),
@@ -93,22 +89,11 @@ def _line(lines: Sequence[_Line], measure: str) -> _Line:
 
 
 def _figure(line: _Line) -> float:
-    return _positive(line.figure, f"the figure {line.measure!r}", line)
-
-
-def _of_peer(lines: Sequence[_Line], measure: str, peer: str) -> float:
-    name = f"the figure {measure!r} of the {peer}"
-    for line in lines:
-        if line.measure == measure and line.peer == peer:
-            return _positive(line.peer_figure, name, line)
-    raise FigureMissing(f"there is not {name}: {REMEDY}")
-
-
-def _positive(value: float | None, name: str, line: _Line) -> float:
-    if value is None or value <= 0:
+    if line.figure is None or line.figure <= 0:
         why = f" ({line.note})" if line.note else ""
-        raise FigureMissing(f"{name} is {value or 'missing'}{why}: {REMEDY}")
-    return value
+        said = line.figure or "missing"
+        raise FigureMissing(f"the figure {line.measure!r} is {said}{why}: {REMEDY}")
+    return line.figure
 
 
 def _count(line: _Line, thing: str) -> int:

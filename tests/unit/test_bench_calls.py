@@ -12,9 +12,19 @@ from thriftpy2.transport.memory import TCyMemoryBuffer
 
 from cell.dashboard import Entry, EntryKind, Page, PageQuery, PostView
 from firehose.event import Draft, Lane, PostRef
+from firehose.receipts import Receipt
 from idgen.errors import BadRequest, Unavailable
 from ops import thrift_values as values
-from ops.bench.calls import BarePages, Framed, Pages, PostsSeen, check_page, page_frame
+from ops.bench.calls import (
+    VARIANTS,
+    BarePages,
+    Framed,
+    Pages,
+    PostsSeen,
+    check_page,
+    kinds_of,
+    page_frame,
+)
 from ops.thrift_errors import to_wire
 
 AUTHOR = 5
@@ -132,13 +142,36 @@ def test_a_bare_page_has_as_many_entries_as_were_asked_for():
     assert came[0].endswith(asked)
 
 
-def test_a_post_is_seen_when_a_page_shows_it_and_not_before(monkeypatch: pytest.MonkeyPatch):
-    class Published:
-        id = 3
+@contextmanager
+def seen_by(monkeypatch: pytest.MonkeyPatch, answer: bytes) -> Iterator[PostsSeen]:
+    """A post published as number 3, and what its follower's page answers."""
+    token = b"applied"
+    receipt = Receipt(3, token)
+    monkeypatch.setattr("ops.bench.calls.DashboardClient.publish", lambda *_: receipt)
+    with server([answer]) as (address, came):
+        yield PostsSeen(address, (AUTHOR,), (9,))
+    asked = TCyBinaryProtocol(TCyMemoryBuffer(came[0]))
+    asked.read_message_begin()
+    arguments = values.wire.Dashboard.page_args()
+    asked.read_struct(arguments)
+    assert arguments.request.reader == 9
+    assert arguments.request.at_least == [token]
 
-    monkeypatch.setattr(
-        "ops.bench.calls.DashboardClient.publish", lambda *_: Published, raising=True
-    )
-    with server([page_reply(2, 1), page_reply(2, 1), page_reply(3, 2)]) as (address, came):
-        PostsSeen(address, (AUTHOR,), (9,))()(0)
-    assert len(came) == 3
+
+def test_a_post_is_seen_on_the_page_that_its_token_asks_for(monkeypatch: pytest.MonkeyPatch):
+    with seen_by(monkeypatch, page_reply(3, 2)) as seen:
+        seen()(0)
+
+
+def test_a_post_that_is_applied_and_not_on_the_page_is_an_error(monkeypatch: pytest.MonkeyPatch):
+    with (
+        seen_by(monkeypatch, page_reply(2, 1)) as seen,
+        pytest.raises(Unavailable, match="post 3 is applied and not on the page"),
+    ):
+        seen()(0)
+
+
+def test_pages_that_are_not_kept_are_asked_for_in_another_way_each_time():
+    ways = [page_frame(PageQuery(9, kinds=kinds_of(turn))) for turn in range(VARIANTS)]
+    assert len(set(ways)) == VARIANTS
+    assert all(EntryKind.TEXT in kinds_of(turn) for turn in range(VARIANTS))

@@ -3,8 +3,6 @@
 import pytest
 
 from ops.bench.measures import fanout, giant, memory, pages, size, week
-from ops.bench.peers_of_stage import BARE_PAGES
-from ops.planner import figures as planned
 from ops.planner.amounts import amount, count, percent, span
 from ops.planner.figures import SOURCES, FigureMissing, NoFigures, measured
 from ops.planner.limits import limits, years_until
@@ -41,15 +39,14 @@ def test_figures_are_found_by_the_names_of_the_measures():
 
 
 def test_the_names_are_those_that_the_bench_gives():
-    assert BARE_PAGES == planned.PAGES_READ_BY
     names = " ".join(SOURCES.values())
-    for name in (f"{fanout.NAME}-1000", f"{pages.NAME}-most", f"{giant.NAME}-warm", size.NAME,
-                 week.NAME, memory.NAME):  # fmt: skip
+    for name in (f"{fanout.NAME}-1000", f"{pages.NAME}-most", f"{pages.NAME}-read",
+                 f"{giant.NAME}-warm", size.NAME, week.NAME, memory.NAME):  # fmt: skip
         assert name in names
 
 
 @pytest.mark.parametrize(
-    "name", ["fanout-1000", "pages-most", "giant-warm", "week", "size", "memory"]
+    "name", ["fanout-1000", "pages-most", "pages-read", "giant-warm", "week", "size", "memory"]
 )
 @pytest.mark.parametrize("value", [None, 0.0])
 def test_a_figure_that_is_not_there_is_named_with_its_remedy(name, value):
@@ -59,15 +56,6 @@ def test_a_figure_that_is_not_there_is_named_with_its_remedy(name, value):
     failed = line(name, value, "1,000 posts and 1,000 edges", note="there was no time left")
     with pytest.raises(FigureMissing, match=f"'{name}'.*no time left.*make bench"):
         measured(performance([*others, failed]))
-
-
-def test_a_peer_that_did_not_run_is_named():
-    others = [each for each in figures() if each.measure != "pages-most"]
-    alone = line("pages-most", 8_000.0, peer="bare page server", note="it made no trial")
-    with pytest.raises(FigureMissing, match=r"bare page server.*it made no trial.*make bench"):
-        measured(performance([*others, alone]))
-    with pytest.raises(FigureMissing, match=r"bare page server.*make bench"):
-        measured(performance([*others, line("pages-most", 8_000.0)]))
 
 
 def test_a_figure_that_does_not_say_of_how_many_is_no_use():
@@ -168,9 +156,7 @@ def test_a_preset_gives_way_to_what_is_wanted():
 
 def test_the_largest_author_s_post_is_shared_by_cells():
     (author,) = [
-        each
-        for each in limits(SETTING, plan_of(4), 0.5, 10.0)
-        if "largest author" in each.name
+        each for each in limits(SETTING, plan_of(4), 0.5, 10.0) if "largest author" in each.name
     ]
     assert author.factor == pytest.approx(10 / (5.0 * 4 / 4))
     assert not author.machines_help
