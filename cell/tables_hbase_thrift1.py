@@ -114,7 +114,10 @@ class Thrift1Connection(happybase.Connection):  # type: ignore[misc]
         except HBaseError as error:
             raise Refused(_first_line(error.message), can_retry=True) from error
         except TApplicationException as error:
-            raise Refused(str(error), can_retry=True) from error
+            # Not str(error): an undecoded message makes that a TypeError.
+            why = _first_line(error.message or "no reason is given")
+            told = f"{self.address} has no such call ({why}): is it a Thrift 1 gateway?"
+            raise Refused(told, can_retry=True) from error
         except (OSError, TException, TDecodeException, ValueError, TypeError) as error:
             # What a decoder raises depends on where the bytes were wrong.
             raise GatewayLost(f"{self.address}: {error}") from error

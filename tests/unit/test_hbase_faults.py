@@ -12,7 +12,7 @@ import pytest
 
 from cell import hbase_connection
 from cell.tables import FixedRows, Row
-from cell.tables_hbase import HBaseTables
+from cell.tables_hbase import HBaseGateway, HBaseTables
 from idgen.errors import BadRequest, Unavailable
 from tests.contract.patience import together, until
 from tests.unit.hbase_standin import HBASE2, CutHere, StandIn, Store, Trickle
@@ -424,3 +424,11 @@ def test_a_scan_of_many_calls_meets_each_row_once(tables: HBaseTables) -> None:
     assert tables.scan("t", b"", stop, 10_000) == rows[:2_900]
     assert tables.scan("t", b"", stop, 2_000, reverse=True) == rows[2_899:899:-1]
     assert tables.scan_fixed("t", b"", stop, 2_500).versions.tolist() == list(range(1, 2_501))
+
+
+def test_ports_that_were_mixed_up_are_told(stand_in: StandIn):
+    thrift1, thrift2 = stand_in.gateway
+    mixed_up = HBaseTables([HBaseGateway(thrift2, thrift1)], timeout_ms=1_000, patience_ms=300)
+    with pytest.raises(Unavailable, match="is it a Thrift 1 gateway"):
+        mixed_up.create(["t"])
+    mixed_up.close()
