@@ -101,6 +101,12 @@ class Pages:
     seed: int = 1
     kept: bool = True
 
+    def answer(self) -> bytes:
+        """The message that answers the first of them."""
+        return Framed(self.address).exchange(
+            page_frame(PageQuery(self.readers[0], limit=self.limit))
+        )
+
     def __call__(self) -> Call:
         """A connection of its own."""
         readers = _drawn(self.readers, self.seed)

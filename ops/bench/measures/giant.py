@@ -94,7 +94,7 @@ def others(bench: Bench, stage: Stage, author: int) -> list[Figure]:
     return percentiles(
         f"{NAME}-others",
         "others' posts (300 followers) meanwhile, published to seen",
-        {50: [found.ms(50)], 99: [found.ms(99)]},
+        {PRODUCT: [found]},
         {99: 500.0},
         f"{len(giants)} giant posts one after the other, "
         f"{sum(giants) / len(giants):.1f} s each on average",

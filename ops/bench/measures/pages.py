@@ -4,7 +4,8 @@ entries each, popular ones asked for more often (Zipf, exponent 1).
 At 500 a second: an open loop with Poisson arrivals from two client processes; a page's time begins
 when it was due and ends when its last byte is there. Clients send bytes made beforehand and decode
 one answer in a hundred whole, to see that it holds 20 posts. Warm: the newest posts are in the
-cache, blocks and connections are used. p50 and p99 are taken per round.
+cache, blocks and connections are used. p50 and p99 are taken per round. The peer has no goal, it
+shows where the floor is: two bare hops, which pass on and answer the same bytes unread.
 
 At most: 8 clients (2 processes of 4 threads) that ask again as soon as they are answered; pages a
 second. The peer is asked by the same clients: a bare server that scans HBase for each page and
@@ -14,11 +15,16 @@ The readers' pages are kept by the dashboard, since nothing comes to them meanwh
 clients ask in ways that it has not kept, so every page is read from the tables.
 """
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
 from ops.bench.bench import READERS, Bench, crowd_of
 from ops.bench.calls import Pages
 from ops.bench.clients import Load, run_load
 from ops.bench.load import READERS_FROM, repeated
 from ops.bench.measure import PRODUCT, Figure, Goal, Measure, Side, Trials, figures_of
+from ops.bench.open_loop import Latencies
+from ops.bench.peers.bare_hops import BareHops
 from ops.bench.peers_of_stage import BARE_PAGES
 from ops.bench.stage import Stage
 
@@ -27,6 +33,7 @@ RATE_PER_S = 500
 POSTS_EACH = 20
 BODY = "a page's post, " * 40
 READER_COUNT = 2_000
+BARE_HOPS = "two bare hops"
 FIRST_READER = READERS_FROM + 4 * 10_000_000
 ROUNDS = 3
 
@@ -60,36 +67,47 @@ def run(bench: Bench) -> list[Figure]:
 
 
 def at_a_rate(bench: Bench, stage: Stage) -> list[Figure]:
-    """p50 and p99 at RATE_PER_S."""
+    """p50 and p99 at RATE_PER_S, beside those of two bare hops."""
     load = Load(12.0, RATE_PER_S)
-    latencies = [run_load(load, calls(stage)).latencies for _ in range(ROUNDS)]
-    for found in latencies:
-        bench.tell(f"pages: p50 {found.ms(50):.2f} ms, p99 {found.ms(99):.2f} ms")
-    what = f"a page of 20 posts, {RATE_PER_S} pages/s"
-    sent = max(found.closed_ms(99) for found in latencies)
+    asked = calls(stage)
+    hops = BareHops(asked.answer())
+    sides = {PRODUCT: asked, BARE_HOPS: replace(asked, address=hops.address)}
+    found: dict[str, list[Latencies]] = {name: [] for name in sides}
+    try:
+        for _ in range(ROUNDS):
+            for name, pages in sides.items():
+                found[name].append(run_load(load, pages).latencies)
+                p50, p99 = found[name][-1].ms(50), found[name][-1].ms(99)
+                bench.tell(f"{name}: p50 {p50:.2f} ms, p99 {p99:.2f} ms")
+    finally:
+        hops.close()
+    sent = max(each.closed_ms(99) for each in found[PRODUCT])
     note = f"a closed loop would have said p99 {sent:.2f} ms"
-    return percentiles(
-        NAME, what, {50: [f.ms(50) for f in latencies], 99: [f.ms(99) for f in latencies]},
-        {50: 1.0, 99: 10.0}, note,
-    )  # fmt: skip
+    what = f"a page of 20 posts, {RATE_PER_S} pages/s"
+    return percentiles(NAME, what, found, {50: 1.0, 99: 10.0}, note)
 
 
 def percentiles(
     name: str,
     what: str,
-    found: dict[int, list[float]],
-    bounds: dict[int, float],
+    found: Mapping[str, Sequence[Latencies]],
+    bounds: Mapping[int, float],
     note: str = "",
 ) -> list[Figure]:
-    """A figure in milliseconds for each percentile, with a goal where there is a bound."""
+    """p50 and p99 of each side's rounds in milliseconds, with a goal where there is a bound."""
     figures: list[Figure] = []
-    for percentile, values in found.items():
-        goals = (Goal(bounds[percentile]),) if percentile in bounds else ()
+    for percentile in (50, 99):
         measure = Measure(
-            f"{name}-p{percentile}", f"{what}: p{percentile}", "ms", higher_is_better=False,
-            goals=goals,
-        )  # fmt: skip
-        figures += figures_of(measure, Trials({PRODUCT: values}), note if percentile == 99 else "")
+            f"{name}-p{percentile}",
+            f"{what}: p{percentile}",
+            "ms",
+            higher_is_better=False,
+            goals=(Goal(bounds[percentile]),) if percentile in bounds else (),
+        )
+        trials = Trials(
+            {side: [f.ms(percentile) for f in rounds] for side, rounds in found.items()}
+        )
+        figures += figures_of(measure, trials, note if percentile == 99 else "")
     return figures
 
 
