@@ -31,7 +31,7 @@ from cell.marks import marks_of
 from cell.page import Pages, Shown, fitting
 from cell.page_cache import PageCache, ReadPage
 from cell.posts import Posts, bounded_views
-from cell.snapshot import Snapshot, Snapshots
+from cell.snapshot import LOOK_MS, Snapshot, Snapshots
 from cell.state import CellState
 from cell.stores import CellStores
 from cell.timeline import timeline, timeline_entries
@@ -195,12 +195,13 @@ class CellHandler(Writes):
         """What answers."""
         return self._build
 
-    def follow_lag(self, stop: threading.Event, every_ms: int = 1_000) -> None:
-        """Sample the end of the log until `stop`, so that pages can tell the cell's lag."""
+    def look_after(self, stop: threading.Event) -> None:
+        """Look where the cell and the log are, again and again until `stop`, so that pages need not
+        and can tell the cell's lag."""
         while not stop.is_set():
-            with suppress(Unavailable):  # the samples there are grow older, and the lag with them
-                self.snapshots.sample_end()
-            stop.wait(every_ms / 1000)
+            with suppress(Unavailable):  # what was seen grows older, and the lag with it
+                self.snapshots.look()
+            stop.wait(LOOK_MS / 1000)
 
     def _including(self, tokens: Sequence[bytes], deadline_ms: int) -> Snapshot:
         if not tokens:

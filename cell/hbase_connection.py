@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from cell.hbase_bytes import SEQUENCE_ID, FixedShape, take_plain
 from cell.tables import FixedRows, Row
+from idgen.timed_socket import TimedSocket
 
 REPLY_BYTES_MAX = 32 << 20
 """A larger reply is cut off; the caller asks for fewer rows."""
@@ -98,14 +99,14 @@ class Connection:
 
     def __init__(self, address: str, deadline: float) -> None:
         self.address = address
-        self._sock = dial(address, deadline)
+        self._sock = TimedSocket(dial(address, deadline))
         self._buffer = bytearray(_BUFFER_BYTES)
 
     def stale(self) -> bool:
         """Whether the gateway closed it while it was idle."""
         try:
-            return readable(self._sock)
-        except (OSError, ValueError):
+            return not self._sock.is_open()
+        except OSError:
             return True
 
     def call(
@@ -116,8 +117,7 @@ class Connection:
         Returns None for a void method. Raises Refused, GatewayLost.
         """
         try:
-            self._sock.settimeout(remaining_s(deadline))
-            self._sock.sendall(request)
+            self._sock.send(request, remaining_s(deadline))
             reply = Reply(self._sock, self._buffer, deadline)
             result = reply.result(method, success)
         except TimeoutError as error:
@@ -133,7 +133,7 @@ class Connection:
     def shut(self) -> None:
         """Break a call that another thread has under way; it then fails with GatewayLost."""
         try:
-            self._sock.shutdown(socket.SHUT_RDWR)
+            self._sock.shut()
         except OSError:
             return  # not connected any more, which is what was wanted
 
@@ -148,7 +148,7 @@ class Reply:
     Every read method raises GatewayLost when the bytes do not come, or are no such thing.
     """
 
-    def __init__(self, sock: socket.socket, buffer: bytearray, deadline: float) -> None:
+    def __init__(self, sock: TimedSocket, buffer: bytearray, deadline: float) -> None:
         self._sock = sock
         self._deadline = deadline
         self._buffer = buffer
@@ -160,8 +160,7 @@ class Reply:
     # -- bytes -----------------------------------------------------------------------------
 
     def _receive(self, into: memoryview) -> int:
-        self._sock.settimeout(remaining_s(self._deadline))
-        got = self._sock.recv_into(into)
+        got = self._sock.receive_into(into, remaining_s(self._deadline))
         if not got:
             raise GatewayLost("closed in the middle of an answer")
         self._budget -= got

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
 
+import cachetools
+
 from cell import keys
 from cell.dashboard import PostView
 from cell.post_cache import PostCache
@@ -24,6 +26,10 @@ TEXT_BYTES_MAX = 16 * 1024 * 1024
 thousand of them would be 130 MB of answer to a request of 30 KB."""
 READ_AT_ONCE = 100
 """Posts read before their texts are counted, so that memory is bounded as the answer is."""
+
+DECODED_BYTES_MAX = 32 * 1024 * 1024
+DECODED_BYTES = 1_000
+"""What a decoded post takes beside its text, which is there as bytes and as a string."""
 
 Stored = PostCreated | Gone
 
@@ -58,7 +64,7 @@ class Posts:
         missing = [name for name in names if name not in decoded]
         if missing:
             values = self._read(missing, asof)
-            decoded.update((name, decode_stored(value)) for name, value in values.items())
+            decoded.update((name, _decoded(value)) for name, value in values.items())
         return {ref: decoded[name] for ref, name in wanted.items() if name in decoded}
 
     def _read(self, names: Sequence[bytes], asof: Snapshot) -> dict[bytes, bytes]:
@@ -110,10 +116,24 @@ class Posts:
                     del self._under_way[_Flight(asof.era, asof.stamp, name)]
 
 
+def _bytes_of(stored: Stored) -> int:
+    text = len(stored.draft.body) if isinstance(stored, PostCreated) else 0
+    return DECODED_BYTES + 3 * text
+
+
+@cachetools.cached(
+    cachetools.LRUCache(DECODED_BYTES_MAX, getsizeof=_bytes_of), lock=threading.Lock()
+)
+def _decoded(value: bytes) -> Stored:
+    """A stored post. The same bytes are the same post, so what was made of them may be kept: of a
+    page's twenty posts other pages have shown nearly all."""
+    return decode_stored(value)
+
+
 def _believed(value: bytes, ref: PostRef) -> Stored | None:
     """What the cache says of a post; None for what cannot be so, since it is never the truth."""
     try:
-        stored = decode_stored(value)
+        stored = _decoded(value)
     except (Corrupt, Poison, UnknownKind):
         return None
     if isinstance(stored, PostCreated) and PostRef(stored.author, stored.id) != ref:

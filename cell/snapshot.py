@@ -21,7 +21,8 @@ WAIT_FIRST_MS = 2
 WAIT_MS_MAX = 20
 """Between two looks at the table. Where the cell's changes tell, a look costs no call."""
 WAIT_TOLD_MS_MAX = 4
-SAMPLES_MAX = 3_600
+LOOK_MS = AGE_MS_MAX // 2
+SAMPLES_MAX = 7_200
 
 
 class Snapshot(NamedTuple):
@@ -112,8 +113,14 @@ class Snapshots:
         self._table = _TableRead(homes_now(states.values()), states, self._state.era(), read_ms)
         return self._table
 
-    def sample_end(self) -> None:
-        """Note where the log ends now; called about once a second by the dashboard's process."""
+    def look(self) -> None:
+        """Read the table and note where the log ends now.
+
+        The dashboard's process calls it every LOOK_MS, so that no page waits for a table that has
+        grown old.
+        """
+        with self._lock:
+            self._read()
         ends = [span.end for span in self._firehose.spans()]
         with self._ends_lock:
             self._ends.append((self._clock.monotonic_ms(), ends))

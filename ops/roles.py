@@ -211,7 +211,7 @@ class CellWatcher:
             target=self._handler.freshness.follow, args=(stop,), name="changes", daemon=True
         )
         changes.start()
-        self._handler.follow_lag(stop)
+        self._handler.look_after(stop)
         changes.join()
 
 

@@ -16,9 +16,9 @@ from thriftpy2.transport.memory import TCyMemoryBuffer
 
 from idgen.errors import BadRequest, DashcellError, DeadlineExceeded, Throttled, Unavailable
 from idgen.idl import DEPTH_MAX
+from idgen.timed_socket import TimedSocket
 from ops.thrift_encoded import Encoded, result_in
 from ops.thrift_errors import from_wire
-from ops.timed_socket import TimedSocket
 
 REPLY_BYTES_MAX: Final = 64 * 1024 * 1024
 """A page of 100 reblogs with full bodies is 13 MB."""

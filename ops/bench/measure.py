@@ -125,7 +125,8 @@ def figures_of(measure: Measure, trials: Trials, note: str = "") -> list[Figure]
     for peer in peers:
         absent = trials.absent.get(peer, "")
         theirs = trials.by_side.get(peer, [])
-        found.append(_beside(measure, (ours, theirs), peer, goals.get(peer), absent or note))
+        said = absent or ("" if found else note)  # a note is of the measure: once is enough
+        found.append(_beside(measure, (ours, theirs), peer, goals.get(peer), said))
     return found
 
 

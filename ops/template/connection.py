@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from idgen.timed_socket import TimedSocket
 from ops.template.frames import CallHeader, WireFault, check_call
 from ops.template.gate import ByteBudget
-from ops.timed_socket import TimedSocket
 
 _CHUNK: Final = 64 * 1024
 _FREE_BYTES: Final = 64 * 1024

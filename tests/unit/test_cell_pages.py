@@ -446,7 +446,7 @@ def test_posts_of_more_text_than_an_answer_may_have_are_refused(world: PageWorld
 def test_lag_is_the_age_of_what_is_not_applied(world: PageWorld) -> None:
     clock: ManualClock = world.clock
     world.log.append([(0, b"x")])
-    world.handler.snapshots.sample_end()
+    world.handler.snapshots.look()
     clock.ms += 5_000
     assert world.page().lag_ms == 5_000
     world.set_state(high=1)

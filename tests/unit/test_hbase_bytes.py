@@ -17,6 +17,7 @@ from cell.hbase_bytes import FixedShape, key_before, plain_result, scan_bounds, 
 from cell.hbase_connection import GatewayLost, Refused, Reply
 from cell.tables import KEY_BYTES_MAX, VERSION_MAX, FixedRows, Row
 from idgen import idl
+from idgen.timed_socket import TimedSocket
 
 HBASE2 = idl.load("hbase2")
 DICE = random.Random(7)
@@ -207,7 +208,7 @@ def read(data: bytes, method: str, asked: int, step: int | None = None) -> Any:
         sender = threading.Thread(target=send)
         sender.start()
         try:
-            reply = Reply(here, bytearray(512), time.monotonic() + 10)
+            reply = Reply(TimedSocket(here), bytearray(512), time.monotonic() + 10)
             return reply.result("getMultiple", lambda r: getattr(r, method)(asked))
         finally:
             here.shutdown(socket.SHUT_RD)

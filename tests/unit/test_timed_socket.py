@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ops.timed_socket import TimedSocket
+from idgen.timed_socket import TimedSocket
 
 LARGE = 64 * 1024 * 1024
 
@@ -95,3 +95,24 @@ def test_that_the_other_side_has_closed_is_seen(
     while near.is_open() and time.monotonic() < deadline:
         pass
     assert not near.is_open()
+
+
+def test_what_comes_is_put_where_it_is_wanted(pair: tuple[TimedSocket, socket.socket]) -> None:
+    near, far = pair
+    into = bytearray(4)
+    far.sendall(b"pong")
+    assert near.receive_into(memoryview(into)[1:], 1.0) == 3
+    assert bytes(into) == b"\0pon"
+    assert near.receive_into(memoryview(into), 1.0) == 1
+    with pytest.raises(TimeoutError):
+        near.receive_into(memoryview(into), 0.05)
+    far.close()
+    assert near.receive_into(memoryview(into), 1.0) == 0
+
+
+def test_a_receive_that_is_under_way_can_be_broken(pair: tuple[TimedSocket, socket.socket]) -> None:
+    near, _ = pair
+    breaking = threading.Timer(0.05, near.shut)
+    breaking.start()
+    assert near.receive(10, 5.0) == b""
+    breaking.join()

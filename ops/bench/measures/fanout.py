@@ -13,9 +13,11 @@ into a table like the product's; Redis and stream-framework into timelines in me
 posts a side gets follows from its speed, so that a trial takes a few seconds on every side.
 """
 
+from functools import partial
+
 from ops.bench.bench import TEN_THOUSAND, THOUSAND, Bench, crowd_of
 from ops.bench.load import Crowd, repeated
-from ops.bench.measure import PRODUCT, Figure, Goal, Measure, Side
+from ops.bench.measure import PRODUCT, Figure, Goal, Measure, Side, figures_of
 from ops.bench.peers.writer import Fanout
 from ops.bench.peers_of_stage import (
     BARE,
@@ -27,6 +29,7 @@ from ops.bench.peers_of_stage import (
     WRITERS,
     PeersOfStage,
 )
+from ops.bench.profile import Profile
 from ops.bench.stage import Stage
 from ops.metrics import ROWS_WRITTEN
 
@@ -56,7 +59,8 @@ def run(bench: Bench) -> list[Figure]:
     for shape in shapes:
         group = crowd_of(shape)
         names = (BARE,) if bench.quick else WRITERS
-        sides = [Side(PRODUCT, lambda group=group: product_rate(stage, group))]  # type: ignore[misc]
+        profile = Profile(stage)
+        sides = [Side(PRODUCT, partial(product_rate, stage, group, profile))]
         sides += [peer_side(peers, stage, name, group) for name in names]
         measure = Measure(
             f"{NAME}-{group.each}",
@@ -66,7 +70,8 @@ def run(bench: Bench) -> list[Figure]:
             sides=tuple(sides),
             goals=tuple(goal for goal in GOALS if goal.peer in names),
         )
-        found += bench.compare(measure, ROUNDS)
+        trials = bench.trials(measure.sides, ROUNDS)
+        found += figures_of(measure, trials, profile.told("entry"))
     return found
 
 
@@ -75,14 +80,16 @@ def posts_for(side: str, group: Crowd) -> list[int]:
     return repeated(group.authors, max(1, round(RATES[side] * TRIAL_S / (group.each + 1))))
 
 
-def product_rate(stage: Stage, group: Crowd) -> float:
+def product_rate(stage: Stage, group: Crowd, profile: Profile) -> float:
     """One trial: deliveries a second. Raises Corrupt when fewer rows were written than posts
     have readers."""
     authors = posts_for(PRODUCT, group)
     records = stage.posts(authors, BODY)
     deliveries = len(authors) * (group.each + 1)
     before = stage.counted(ROWS_WRITTEN)
+    used = profile.begin()
     seconds = stage.deliver(records)
+    profile.add(used, deliveries)
     stage.check_rows(before + deliveries)
     return deliveries / seconds
 

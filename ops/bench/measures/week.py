@@ -12,7 +12,6 @@ A further round appends the same posts once more under new ids.
 """
 
 import time
-from collections.abc import Mapping
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from ops.bench.load import Week
 from ops.bench.measure import PRODUCT, Figure, Goal, Measure, Side, Trials, figures_of
 from ops.bench.peers.bare_week import BareWeek, Followers, followers_of
 from ops.bench.peers_of_stage import BARE
+from ops.bench.profile import Profile
 from ops.bench.stage import INGEST, Stage, full_name
 from ops.wiring.seams import FIREHOSE
 
@@ -40,13 +40,13 @@ def run(bench: Bench) -> list[Figure]:
     follows_s = apply_follows(bench, stage, week)
     stage.tables.create(PEER_TABLES)
     spans: list[dict[int, tuple[int, int]]] = []
-    used: list[str] = []
+    profile = Profile(stage)
     followers = _followers(week)
 
     def product() -> float:
-        before = stage.processor_seconds()
+        before = profile.begin()
         seconds, span = apply_posts(bench, stage, week)
-        used.append(_used(before, stage.processor_seconds()))
+        profile.add(before, len(week.activities), restarted=[INGEST])
         spans.append(span)
         return seconds
 
@@ -62,7 +62,7 @@ def run(bench: Bench) -> list[Figure]:
         goals=(Goal(1.5, BARE),),
     )
     trials = bench.trials(measure.sides, ROUNDS, quick_rounds=1, warm_ups=0)
-    note = f"processor seconds of the last round, with the appending: {used[-1]}"
+    note = f"{profile.told('post')}; the appending is in it"
     edges = Measure(
         f"{NAME}-follows",
         f"{name}: {len(week.edges):,} follows applied",
@@ -129,11 +129,3 @@ def _followers(week: Week) -> Followers:
     posting = np.unique(week.authors)
     authors = np.concatenate((week.edges[:, 1], posting))
     return followers_of(authors, np.concatenate((week.edges[:, 0], posting)))
-
-
-def _used(before: Mapping[str, float], after: Mapping[str, float]) -> str:
-    """Processor seconds by process, the most first; what was started meanwhile counts whole."""
-    seconds = {name: value - before.get(name, 0.0) for name, value in after.items()}
-    seconds[INGEST] = after.get(INGEST, 0.0)
-    most = sorted(seconds.items(), key=lambda item: -item[1])
-    return ", ".join(f"{name} {value:.0f}" for name, value in most if value >= 0.5)

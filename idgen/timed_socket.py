@@ -37,6 +37,14 @@ class TimedSocket:
         except BlockingIOError:
             raise TimeoutError from None
 
+    def receive_into(self, into: memoryview, within_s: float) -> int:
+        """`receive` into memory that is there; how much has come."""
+        self._limit(socket.SO_RCVTIMEO, within_s)
+        try:
+            return self._sock.recv_into(into)
+        except BlockingIOError:
+            raise TimeoutError from None
+
     def send(self, data: bytes, within_s: float) -> None:
         """Send all of it. Raises TimeoutError when it is not all taken within `within_s` (twice
         that where it is taken in drops), OSError for a connection that broke."""
@@ -57,6 +65,10 @@ class TimedSocket:
         """Whether the other side has not closed it, while no call is under way on it."""
         state = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
         return state[0] == _ESTABLISHED
+
+    def shut(self) -> None:
+        """Break what another thread has under way on it. Raises OSError if it is not connected."""
+        self._sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close it."""
