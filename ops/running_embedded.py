@@ -18,8 +18,8 @@ from ops.platform_port import Platform
 from ops.release import VERSION
 from ops.roles import dashboard_sources, ingest_source
 from ops.stack.state import FolderLock, clear_state, write_state
-from ops.template.collector import collect_seldom
 from ops.template.host import Endpoints, ServiceHost, ServiceParts, server_limits
+from ops.template.memory import hold_much
 from ops.template.server import ThriftServer
 from ops.template.service import ThriftService
 from ops.template.tls import server_context
@@ -36,7 +36,7 @@ class RunningEmbedded:
 
     def __init__(self, config: Config, progress: Progress) -> None:
         """Raises FolderInUse when a platform runs in this folder already."""
-        collect_seldom()
+        hold_much()
         self._config = config
         self._folder = Path(config.platform.data)
         cells = addresses.cells_of(config.platform)

@@ -17,7 +17,7 @@ from ops.stack.errors import (
 from ops.stack.servers import CellAddresses, Planner, Programs, find_programs
 from ops.stack.supervisor import Supervisor
 from ops.stack.watched import Happening
-from ops.template.collector import collect_seldom
+from ops.template.memory import hold_much
 
 CELL = "a"
 LONG = ("sim", "stack")
@@ -31,7 +31,7 @@ def pytest_configure() -> None:
     The servers' JVMs live for minutes here: their optimising compiler never earns back what it
     takes, a seventh of the servers' CPU seconds in tests/stack/test_higgs.py.
     """
-    collect_seldom()
+    hold_much()
     os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
 
 

@@ -160,7 +160,7 @@ def to_markdown(
             "[performance.json](performance.json). Product and peers ran in turns on one machine",
             "that ran all servers and the load as well. A figure is the median of its rounds, a",
             "ratio the median of the ratios round by round. Figures are those of this machine:",
-            "compare ratios.",
+            "compare ratios. Why a goal is missed, and what the limit is: [limits.md](limits.md).",
             "",
             *head,
             *rows,

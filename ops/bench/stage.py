@@ -100,6 +100,7 @@ class Stage:
             "platform.cells": 1,
             # One for each core of the machine that the goals are of.
             "listen.routers": 2,
+            "listen.dashboards": 2,
             **(settings or {}),
         }
         self._config = load_config(overrides=overrides)

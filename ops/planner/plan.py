@@ -15,7 +15,8 @@ from ops.planner.resources import (
 )
 
 ROUTERS_OF_BENCH = 2
-"""The bench has two routers, one dashboard and one ingest worker (`ops.bench.stage`)."""
+DASHBOARDS_OF_BENCH = 2
+"""Beside one ingest worker (`ops.bench.stage`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ def _processes(setting: Setting, load: Load, cells: int) -> Processes:
     (ids,) = of_ids(load)
     return Processes(
         workers=min(PARTITIONS, math.ceil(workers)),
-        dashboards=math.ceil(pages / cells),
+        dashboards=math.ceil(DASHBOARDS_OF_BENCH * pages / cells),
         routers=math.ceil(ROUTERS_OF_BENCH * relayed),
         id_servers=max(2, math.ceil(ids.machines)),
     )

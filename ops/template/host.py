@@ -15,8 +15,8 @@ from ops import logs
 from ops.config import Config, shown
 from ops.metrics import READY, Metrics, Sample, Source
 from ops.template.admin import AdminParts, AdminServer
-from ops.template.collector import collect_seldom
 from ops.template.connection import WireLimits
+from ops.template.memory import hold_much
 from ops.template.readiness import Check, Readiness
 from ops.template.server import ServerLimits, ThriftServer
 from ops.template.service import ThriftService
@@ -211,7 +211,7 @@ def run_service(role: str, parts: ServiceParts, config: Config, *, cell: str = "
     always = {"role": role, "cell": cell} if cell else {"role": role}
     logs.configure(config.log.level, always=always)
     logs.log_strays()
-    collect_seldom()
+    hold_much()
     host = ServiceHost(role, parts, config, Metrics(process=True))
     _stop_by_signal(host)
     host.start()

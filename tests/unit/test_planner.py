@@ -125,7 +125,7 @@ def test_cells_follow_the_users_unless_given():
 def test_processes_are_as_many_as_the_bench_had_for_such_a_rate():
     processes = plan_of(1).processes
     assert processes.workers == 1  # 0.4 + 0.02 of the bench's, twice for headroom
-    assert processes.dashboards == 9  # 10,000 / 2,353, twice
+    assert processes.dashboards == 17  # 10,000 / 2,353, twice; the bench had two
     assert processes.routers == 5  # the bench had two for 8,000
     assert processes.id_servers == 2
 

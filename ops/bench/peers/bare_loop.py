@@ -82,14 +82,19 @@ class BareLoop:
         rows_a_call: int = ROWS_A_CALL,
         connections: int = CONNECTIONS,
     ) -> None:
+        self._gateway = gateway
         self._table = table.encode()
         self._rows_a_call = rows_a_call
-        self._puts = Puts(gateway, connections)
+        self._connections = connections
 
     def write(self, fanouts: Sequence[Fanout]) -> int:
-        """Put all rows, those of many posts in one call."""
-        return self._puts.run(put_calls(self._table, fanouts, self._rows_a_call))
+        """Put all rows, those of many posts in one call, over connections of this write's own: the
+        gateway closes those that are silent for a minute."""
+        puts = Puts(self._gateway, self._connections)
+        try:
+            return puts.run(put_calls(self._table, fanouts, self._rows_a_call))
+        finally:
+            puts.close()
 
     def close(self) -> None:
-        """Let go of the connections."""
-        self._puts.close()
+        """Nothing is left between two writes."""
