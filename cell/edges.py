@@ -98,6 +98,8 @@ def _in_order(places: U64Array, bands: Versions) -> Receivers:
 class EdgeSet:
     """All edges of one author to readers homed here."""
 
+    __slots__ = ("_bulk", "_everybody", "_few")
+
     def __init__(self, few: dict[int, Edge] | None = None, bulk: _Bulk | None = None) -> None:
         self._few = {} if few is None else few
         self._bulk = bulk

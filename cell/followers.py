@@ -70,6 +70,11 @@ class FollowerSets:
     def trim(self) -> None:
         """Forget the least recently used sets beyond the bound. Between batches only."""
         for place in self._used:
+            if not self._sets[place] and self._is_read(place):
+                # Known to be empty without it: most authors have nobody here who follows them.
+                del self._sets[place]
+                self._weight -= self._sizes.pop(place, 0)
+                continue
             size = len(self._sets[place]) + 1
             self._weight += size - self._sizes.get(place, 0)
             self._sizes[place] = size
