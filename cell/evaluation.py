@@ -36,6 +36,10 @@ from firehose.event import (
 from idgen.ids import U64Array, spread
 
 
+SIDE_BY_SIDE_MAX = 8
+"""Jobs that go on at the same time; were it all of them, none would end before the last."""
+
+
 class Evaluation:
     """Evaluates events in the order of their partition, into a batch and jobs."""
 
@@ -63,19 +67,14 @@ class Evaluation:
         """Evaluate one event."""
         self._rules[type(applying.event)](applying.event, applying)
 
-    def work(self, rows: int) -> list[Job]:
-        """Put up to `rows` rows of open jobs into the batch; returns the jobs that are done."""
-        done: list[Job] = []
-        for job in list(self.jobs.values()):
-            if rows <= 0:
-                break
-            chunk = job.take(min(rows, self._giant_rows))
-            rows -= len(chunk.versions)
-            self.batch.entries.add_rows(chunk)
+    def work(self, rows: int) -> None:
+        """Put about `rows` rows of the oldest open jobs into the batch, as many of each: one with a
+        million rows must not keep those with thousands waiting."""
+        jobs = list(islice(self.jobs.values(), SIDE_BY_SIDE_MAX))
+        for job in jobs:
+            self.batch.entries.add_rows(job.take(-(-rows // len(jobs))))
             if job.finished:
                 self._finish(job)
-                done.append(job)
-        return done
 
     def _state(self, table: str, row: Row) -> None:
         self.batch.state[table].append(row)

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 import msgspec
 import pytest
 
 from cell import keys
+from cell.batch import Batch
 from cell.commands import LetterRetried, SliceArrived, SliceLeft, decode, encode
 from cell.state import CellState
 from firehose.codec import Poison, UnknownKind
@@ -80,6 +82,33 @@ def test_a_slice_that_arrives_while_a_giant_post_is_open_is_gone_back_for() -> N
         cell.settle([process])
         inbox = found_in(cell).inbox
     assert {(READER, event_id(1), author), (READER, event_id(30), author)} <= inbox.keys()
+
+
+def test_a_post_does_not_wait_for_the_next_chunk_of_a_giant_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cell = world(few_max=0, giant_rows=1, chunk_rows=2)
+    arrive(cell)
+    written: list[tuple[int, int]] = []
+    write = Batch.write
+
+    def noted(batch: Batch, *stores: Any) -> None:
+        written.append((len(batch.posts), batch.entries.count))
+        write(batch, *stores)
+
+    with cell.bounds.set():
+        process = started(cell)
+        append(cell, *(Followed(event_id(n), 100 + n, AUTHOR[0], 0) for n in range(1, 9)))
+        cell.settle([process])
+        append(cell, post(AUTHOR[0], 20))
+        cell.step(process)
+        assert process.worker._evaluation.jobs
+        append(cell, post(AUTHOR[1], 21))
+        monkeypatch.setattr(Batch, "write", noted)
+        while not any(posts for posts, _ in written):
+            cell.step(process)
+    beside = written.index((1, 1))
+    assert written[beside + 1] == (0, 2)
 
 
 def test_going_back_for_a_slice_outlives_its_worker() -> None:
