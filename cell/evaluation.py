@@ -35,7 +35,6 @@ from firehose.event import (
 )
 from idgen.ids import U64Array, spread
 
-
 SIDE_BY_SIDE_MAX = 8
 """Jobs that go on at the same time; were it all of them, none would end before the last."""
 
