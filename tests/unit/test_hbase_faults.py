@@ -372,8 +372,8 @@ def test_no_free_connection_in_time_is_unavailable(stand_in: StandIn, store: Sto
     until("the call arrived", lambda: store.calls, 5)
     with pytest.raises(Unavailable):
         tables.get("t", [b"k"])
-    store.gate.set()
     busy.join(10)
+    store.gate.set()
     tables.close()
 
 
