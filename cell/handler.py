@@ -220,6 +220,9 @@ class CellHandler(Writes):
             home = self._homes(user)
             if home.cell != self._stores.name:
                 raise Moved(home.cell, home.epoch)
+            # It may have arrived since the table was read, which positions do not tell.
+            band = self.snapshots.renewed().homes.band(place)
+        if not band:
             raise Unavailable("the reader's slice is still arriving in this cell", 500)
         return Reader(user, place, band)
 

@@ -80,6 +80,14 @@ class Snapshots:
                 return table
             return self._read()
 
+    def renewed(self) -> Snapshot:
+        """The cell by a table that was read after this was asked for, once for all who ask."""
+        asked_ms = self._clock.monotonic_ms()
+        with self._lock:
+            if self._table is None or self._table.read_ms <= asked_ms:
+                self._read()
+        return self.now()
+
     def including(self, need: Position, deadline_ms: int) -> Snapshot:
         """A snapshot that has applied `need`.
 

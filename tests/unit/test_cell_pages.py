@@ -206,6 +206,15 @@ def test_a_reader_who_arrives_is_asked_to_wait(world: PageWorld) -> None:
         world.page()
 
 
+def test_a_reader_who_has_arrived_since_the_table_was_read_is_served(world: PageWorld) -> None:
+    world.set_state(residents=())
+    world.handler.snapshots.look()
+    world.set_state(residents=(Resident(0, U64, BAND, 0),))
+    world.entry(5, 1)
+    world.post(5, 1)
+    assert len(world.page().entries) == 1
+
+
 def test_rows_of_another_band_do_not_exist(world: PageWorld) -> None:
     world.entry(5, 1)
     world.set_state(residents=(Resident(0, U64, BAND + 1, 0),))
