@@ -1,12 +1,14 @@
 """What processes of this machine use, and what services of ours count, from outside of them."""
 
 import os
+import subprocess
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ops.metrics import Metric
 
+END_S_MAX = 10.0
 MIB = 1 << 20
 _METRICS_TIMEOUT_S = 10
 
@@ -30,6 +32,21 @@ def processor_s(pid: int) -> float:
     # The name in brackets may hold blanks; what follows are fields 3 and on of proc(5).
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def end(processes: "Sequence[subprocess.Popen[bytes]]") -> None:
+    """End processes that we have started, by force those that do not in time, and their pipes."""
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        try:
+            process.wait(END_S_MAX)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
 
 
 def metric_sum(admin: str, metric: Metric) -> float:

@@ -13,10 +13,10 @@ import threading
 from typing import Final
 
 from ops.bench.peers.writer import PeerFailed
+from ops.bench.processes import end
 
 HOST: Final = "127.0.0.1"
 _CHUNK: Final = 1 << 18
-_END_S_MAX: Final = 10.0
 
 
 class BareHops:
@@ -47,17 +47,7 @@ class BareHops:
 
     def close(self) -> None:
         """End the processes."""
-        for process in self._processes:
-            process.terminate()
-        for process in self._processes:
-            try:
-                process.wait(_END_S_MAX)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    pipe.close()
+        end(self._processes)
 
 
 def frame_of(connection: socket.socket) -> bytes:

@@ -29,11 +29,11 @@ from idgen.idl import framed_pair
 from idgen.ids import MAX_ID, U64, spread
 from ops.bench.peers.raw_hbase import TIMEOUT_S, Gateway, get_call, scan_call
 from ops.bench.peers.writer import PeerFailed
+from ops.bench.processes import end
 
 IDL: Final = Path(__file__).with_name("bare_pages.thrift")
 HOST = "127.0.0.1"
 PREFIX = b"bare:"
-_END_S_MAX = 10.0
 _READY = b"ready\n"
 
 
@@ -132,17 +132,7 @@ class BarePages:
 
     def close(self) -> None:
         """End the processes."""
-        for server in self._servers:
-            server.terminate()
-        for server in self._servers:
-            try:
-                server.wait(_END_S_MAX)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
-            for pipe in (server.stdin, server.stdout):
-                if pipe is not None:
-                    pipe.close()
+        end(self._servers)
 
 
 class BareClient:
