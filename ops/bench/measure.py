@@ -36,7 +36,10 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One thing to measure. `what` says it to people, `unit` is its figures'."""
+    """One thing to measure. `what` says it to people, `unit` is its figures'.
+
+    `count`: of how many things (posts, edges) a figure is, for who wants it of one; 0: not counted.
+    """
 
     name: str
     what: str
@@ -44,6 +47,7 @@ class Measure:
     higher_is_better: bool
     sides: tuple[Side, ...] = ()
     goals: tuple[Goal, ...] = ()
+    count: int = 0
 
     def meets(self, value: float, goal: Goal) -> bool:
         """Whether a figure or a ratio reaches the goal."""
@@ -70,7 +74,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
 
     `ratio` is figure / peer_figure by rounds. `met` None: there is no goal, or nothing to compare
     with. `note` says why something is missing, or what else is to be known. `better` is "higher" or
-    "lower".
+    "lower". `count` is the measure's.
     """
 
     measure: str
@@ -78,6 +82,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     figure: float | None
     unit: str
     better: str
+    count: int = 0
     spread: Spread | None = None
     rounds: int = 0
     peer: str = ""
@@ -138,6 +143,7 @@ def failed(measure: Measure, why: str) -> Figure:
         figure=None,
         unit=measure.unit,
         better=_better(measure),
+        count=measure.count,
         goal="; ".join(measure.said(goal) for goal in measure.goals),
         met=False,
         note=why,
@@ -164,6 +170,7 @@ def _alone(measure: Measure, ours: Sequence[float], goal: Goal | None, note: str
         figure=spread.median,
         unit=measure.unit,
         better=_better(measure),
+        count=measure.count,
         spread=spread,
         rounds=len(ours),
         goal=measure.said(goal) if goal is not None else "",

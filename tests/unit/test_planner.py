@@ -53,15 +53,15 @@ def test_a_figure_that_is_not_there_is_named_with_its_remedy(name, value):
     others = [each for each in figures() if each.measure != name]
     with pytest.raises(FigureMissing, match=f"'{name}'.*make bench"):
         measured(performance(others))
-    failed = line(name, value, "1,000 posts and 1,000 edges", note="there was no time left")
+    failed = line(name, value, count=1_000, note="there was no time left")
     with pytest.raises(FigureMissing, match=f"'{name}'.*no time left.*make bench"):
         measured(performance([*others, failed]))
 
 
 def test_a_figure_that_does_not_say_of_how_many_is_no_use():
     others = [each for each in figures() if each.measure != "week"]
-    with pytest.raises(FigureMissing, match=r"how many posts.*make bench"):
-        measured(performance([*others, line("week", 50.0, "a week of , posts")]))
+    with pytest.raises(FigureMissing, match=r"'week' has no count.*make bench"):
+        measured(performance([*others, line("week", 50.0)]))
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[1]", b'[{"measure": "size"}]', b"\xff"])

@@ -43,5 +43,6 @@ def run(bench: Bench) -> list[Figure]:
         "MiB",
         higher_is_better=False,
         goals=(Goal(MIB_MAX),),
+        count=edges,
     )
     return figures_of(measure, Trials({PRODUCT: [float(peak)]}), f"{left} MiB at the end")

@@ -60,6 +60,7 @@ def run(bench: Bench) -> list[Figure]:
         higher_is_better=False,
         sides=(Side(PRODUCT, product), Side(BARE, bare)),
         goals=(Goal(1.5, BARE),),
+        count=len(week.activities),
     )
     trials = bench.trials(measure.sides, ROUNDS, quick_rounds=1, warm_ups=0)
     note = f"{profile.told('post')}; the appending is in it"
@@ -68,6 +69,7 @@ def run(bench: Bench) -> list[Figure]:
         f"{name}: {len(week.edges):,} follows applied",
         "s",
         higher_is_better=False,
+        count=len(week.edges),
     )
     return [
         *figures_of(measure, trials, note),
