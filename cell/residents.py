@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from cell.tables import Versions
-from idgen.ids import U64, U64Array
+from idgen.ids import U64Array
 
 
 class Resident(msgspec.Struct, frozen=True, array_like=True):
@@ -28,11 +28,15 @@ class Resident(msgspec.Struct, frozen=True, array_like=True):
     until: int = -1
 
 
+Ranges = tuple[tuple[int, int, int], ...]
+"""Ranges of places with their bands: (start, last, band), last included."""
+
+
 class Homes:
     """Who is homed here at one moment: disjoint ranges of places with their bands."""
 
     def __init__(self, ranges: Sequence[tuple[int, int, int]]) -> None:
-        self.ranges = tuple(sorted(ranges))
+        self.ranges: Ranges = tuple(sorted(ranges))
         self._starts = [r[0] for r in self.ranges]
         self._lasts = [r[1] for r in self.ranges]
         self._bands = [r[2] for r in self.ranges]
@@ -93,33 +97,88 @@ class Residents:
         return self.at(self._edges[-1])
 
     def arrived(self, start: int, last: int, band: int, since: int) -> "Residents":
-        """With a slice added; a band that is not above the last one of any overlap is ignored."""
-        if any(r.band >= band and r.start <= last and start <= r.last for r in self.rows):
+        """With a slice added; a band that is not above the last one of any overlap is ignored.
+
+        What of it was here in a lower band has left with that.
+        """
+        added = Resident(start, last, band, since)
+        if any(r.band >= band for r in self._within(added)):
             return self
-        return Residents((*self.rows, Resident(start, last, band, since)))
+        kept = [part for r in self.rows for part in _outside(r, [added])]
+        return Residents(_joined([*kept, added]))
 
     def left(self, start: int, last: int, band: int, until: int) -> "Residents":
-        """With the slice of this band ended at `until`; one that is not here is remembered too,
-        so that its arrival, coming late, is ignored."""
-        kept: list[Resident] = []
-        found = False
-        for r in self.rows:
-            same = (r.start, r.last, r.band) == (start, last, band)
-            found |= same
-            ended = Resident(r.start, r.last, r.band, r.since, max(until, r.since))
-            kept.append(ended if same and r.until < 0 else r)
-        if not found:
-            kept.append(Resident(start, last, band, until, until))
-        return Residents(kept)
+        """With what of this band is in the slice ended at `until`; what is not here is remembered
+        too, so that its arrival, coming late, is ignored."""
+        gone = Resident(start, last, band, until, until)
+        here = [r for r in self._within(gone) if r.band == band and r.until < 0]
+        if not here and not _outside(gone, [r for r in self.rows if r.band >= band]):
+            return self
+        kept = [r for r in self.rows if r.band > band or (r.band < band and r.until < 0)]
+        cut = [part for r in self.rows if r not in kept for part in _outside(r, [gone])]
+        ended = _outside(gone, [r for r in kept if r.band > band])
+        return Residents(_joined([*kept, *cut, *ended]))
+
+    def _within(self, slice_: Resident) -> list[Resident]:
+        return [r for r in self.rows if r.start <= slice_.last and slice_.start <= r.last]
+
+
+def _outside(row: Resident, others: Sequence[Resident]) -> list[Resident]:
+    """The parts of `row` that no other overlaps."""
+    parts: list[Resident] = []
+    start = row.start
+    for other in sorted(others, key=lambda o: o.start):
+        if start <= other.last and other.start <= row.last:
+            if start < other.start:
+                parts.append(msgspec.structs.replace(row, start=start, last=other.start - 1))
+            start = other.last + 1
+    if start <= row.last:
+        parts.append(msgspec.structs.replace(row, start=start))
+    return parts
+
+
+def _joined(rows: Sequence[Resident]) -> list[Resident]:
+    """The same in order, with neighbours of one band that have left as one: what is remembered of
+    those that left grows with the slices there are, and not with the moves there were."""
+    joined: list[Resident] = []
+    for row in sorted(rows, key=lambda r: (r.start, r.band)):
+        before = joined[-1] if joined else None
+        if (
+            before is not None
+            and (before.last + 1, before.band) == (row.start, row.band)
+            and min(before.until, row.until) >= 0
+        ):
+            joined[-1] = msgspec.structs.replace(before, last=row.last)
+        else:
+            joined.append(row)
+    return joined
 
 
 def common(partitions: Sequence[Homes]) -> Homes:
-    """Who is homed here in every partition: a reader whose arrival all workers have stored."""
+    """Who is homed here in every partition: readers whose arrival all workers have stored.
+
+    The workers of a cell may have stored a command in some partitions and not yet in others.
+    """
     if not partitions:
         return Homes(())
-    first, *others = partitions
-    kept = [r for r in first.ranges if all(r in o.ranges for o in others)]
+    kept = partitions[0].ranges
+    for other in partitions[1:]:
+        if other.ranges != kept:
+            kept = _both(kept, other.ranges)
     return Homes(kept)
 
 
-EVERYBODY = (0, U64)
+def _both(ours: Ranges, theirs: Ranges) -> Ranges:
+    """The places that both have in the same band."""
+    found: list[tuple[int, int, int]] = []
+    i = j = 0
+    while i < len(ours) and j < len(theirs):
+        (start, last, band), (other_start, other_last, other_band) = ours[i], theirs[j]
+        start, end = max(start, other_start), min(last, other_last)
+        if band == other_band and start <= end:
+            found.append((start, end, band))
+        if last <= other_last:
+            i += 1
+        if other_last <= last:
+            j += 1
+    return tuple(found)

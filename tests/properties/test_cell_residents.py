@@ -1,6 +1,7 @@
 """Who is homed in a cell, and how far it has applied."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from hypothesis import given
@@ -17,55 +18,53 @@ places = st.integers(0, U64)
 # -- residents -------------------------------------------------------------------------------
 
 SMALL = 30
-small_places = st.integers(0, SMALL)
+slices = st.tuples(st.integers(0, SMALL), st.integers(0, SMALL)).map(lambda ab: (min(ab), max(ab)))
 steps = st.lists(
     st.tuples(
         st.sampled_from(["arrive", "leave"]),
-        st.integers(0, 5),  # which of six slices of five places
+        slices,
         st.integers(1, 6),  # band
         st.integers(0, 20),  # offset
     ),
     max_size=12,
 )
 
+Step = tuple[str, tuple[int, int], int, int]
 
-def lived(moves: Sequence[tuple[str, int, int, int]]) -> tuple[Residents, dict[int, tuple]]:  # type: ignore[type-arg]
-    """Residents after the moves, and a model: slice -> (band, since) of who is here."""
+
+def told(residents: Residents, step: Step) -> Residents:
+    what, (start, last), band, offset = step
+    if what == "arrive":
+        return residents.arrived(start, last, band, offset)
+    return residents.left(start, last, band, offset)
+
+
+def lived(moves: Sequence[Step]) -> tuple[Residents, list[tuple[int, int]]]:
+    """Residents after the moves, and a model: of each place its band (0: not here) and since."""
     residents = Residents()
-    here: dict[int, tuple[int, int]] = {}
-    highest: dict[int, int] = {}
-    for what, piece, band, offset in moves:
-        start, last = piece * 5, piece * 5 + 4
-        if what == "arrive":
-            residents = residents.arrived(start, last, band, offset)
-            if band > highest.get(piece, 0):
-                here[piece] = (band, offset)
-            highest[piece] = max(highest.get(piece, 0), band)
-        else:
-            residents = residents.left(start, last, band, offset)
-            if here.get(piece, (0,))[0] == band:
-                del here[piece]
-            highest[piece] = max(highest.get(piece, 0), band)
+    here = [(0, 0)] * (SMALL + 1)
+    highest = [0] * (SMALL + 1)
+    for what, (start, last), band, offset in moves:
+        within = range(start, last + 1)
+        residents = told(residents, (what, (start, last), band, offset))
+        taken = what == "arrive" and all(highest[place] < band for place in within)
+        for place in within:
+            if taken:
+                here[place] = (band, offset)
+            elif what == "leave" and here[place][0] == band:
+                here[place] = (0, 0)
+            if taken or what == "leave":
+                highest[place] = max(highest[place], band)
     return residents, here
 
 
 @given(steps, st.integers(0, 25))
 def test_residents_are_those_whose_newest_band_has_not_left(
-    moves: list[tuple[str, int, int, int]], offset: int
+    moves: list[Step], offset: int
 ) -> None:
-    # A slice is only ever told to arrive where it is not: a band that is still here has left first.
-    told: list[tuple[str, int, int, int]] = []
-    present: dict[int, int] = {}
-    for what, piece, band, at in moves:
-        if what == "arrive" and piece in present:
-            told.append(("leave", piece, present.pop(piece), at))
-        told.append((what, piece, band, at))
-        residents, here = lived(told)
-        present = {p: b for p, (b, _) in here.items()}
-    residents, here = lived(told)
+    residents, here = lived(moves)
     homes = residents.at(offset)
-    for place in range(SMALL):
-        band, since = here.get(place // 5, (0, 0))
+    for place, (band, since) in enumerate(here):
         assert homes.band(place) == (band if since <= offset else 0)
         assert residents.now().band(place) == band
     limit = residents.until(offset)
@@ -74,30 +73,32 @@ def test_residents_are_those_whose_newest_band_has_not_left(
 
 
 @given(steps)
-def test_commands_done_twice_are_done_once(moves: list[tuple[str, int, int, int]]) -> None:
+def test_commands_done_twice_are_done_once(moves: list[Step]) -> None:
     once, twice = Residents(), Residents()
-    for what, piece, band, offset in moves:
-        start, last = piece * 5, piece * 5 + 4
-        for _ in range(2):
-            if what == "arrive":
-                twice = twice.arrived(start, last, band, offset)
-            else:
-                twice = twice.left(start, last, band, offset)
-        once = (
-            once.arrived(start, last, band, offset)
-            if what == "arrive"
-            else once.left(start, last, band, offset)
-        )
+    for what, slice_, band, offset in moves:
+        once = told(once, (what, slice_, band, offset))
+        twice = told(twice, (what, slice_, band, offset))
+        assert told(twice, (what, slice_, band, offset + 1)) is twice
     assert once.rows == twice.rows
 
 
 @given(steps)
-def test_a_band_that_left_never_arrives_again(moves: list[tuple[str, int, int, int]]) -> None:
+def test_a_band_that_left_never_arrives_again(moves: list[Step]) -> None:
     residents, _ = lived(moves)
     for row in residents.rows:
         if row.until >= 0:
-            again = residents.arrived(row.start, row.last, row.band, 0)
-            assert again.rows == residents.rows
+            assert residents.arrived(row.start, row.last, row.band, 0) is residents
+
+
+@given(steps)
+def test_rows_are_as_many_as_there_are_slices_and_not_as_moves(moves: list[Step]) -> None:
+    residents, _ = lived(moves)
+    for a, b in pairwise(residents.rows):
+        assert a.last < b.start or a.band != b.band
+        both_left = a.until >= 0 and b.until >= 0
+        assert not (both_left and (a.last + 1, a.band) == (b.start, b.band))
+    cuts = {p for _, (start, last), _, _ in moves for p in (start, last + 1)}
+    assert len(residents.rows) <= 2 * (len(cuts) + 1)
 
 
 @given(
@@ -124,11 +125,13 @@ def test_bands_of_many_are_the_bands_of_each(
         assert homes.band(place) == (inside[0] if inside else 0)
 
 
-def test_a_slice_is_here_when_every_partition_has_stored_it() -> None:
-    one, both = Homes([(0, 9, 1)]), Homes([(0, 9, 1), (10, U64, 2)])
-    assert common([both, one, both]).ranges == one.ranges
-    assert common([]).ranges == ()
-    assert common([both, Homes([(0, 9, 3)])]).ranges == ()
+@given(st.lists(steps, max_size=4))
+def test_a_reader_is_here_when_every_partition_has_stored_it(lives: list[list[Step]]) -> None:
+    partitions = [lived(moves) for moves in lives]
+    homes = common([residents.now() for residents, _ in partitions])
+    for place in range(SMALL + 1):
+        bands = {here[place][0] for _, here in partitions}
+        assert homes.band(place) == (bands.pop() if len(bands) == 1 else 0)
 
 
 # -- progress --------------------------------------------------------------------------------
