@@ -139,7 +139,8 @@ def test_loaded_sets_are_what_the_table_holds_of_present_bands(
                     edge = Edge(version_of(2, 41), live=False, floor=1)
                     for row in follower_rows(author, {61: edge}):
                         own.put(keys.FOLLOWERS, row)
-            before = {a for a in wanted if a in sets._sets}
+            # What was evaluated is in a set, so nothing unacknowledged is of one known to be empty.
+            before = {a for a in wanted if a in sets._sets or sets._is_read(a)}
             sets.load(wanted, own)
             for author in wanted:
                 model = {
