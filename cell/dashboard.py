@@ -8,7 +8,7 @@ DeadlineExceeded and Throttled; a cell also Moved, and a read with `at_least` Be
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from firehose.event import Draft, Lane, PostRef
 from firehose.receipts import BATCH_MAX, Context, NewFollow, NewPost, Receipt
@@ -165,6 +165,15 @@ class Home:
     addresses: tuple[str, ...] = ()
 
 
+class Homed(NamedTuple):
+    """Where the routes have a reader: the cell, since which epoch, and the offsets by partition
+    that it has to have applied before it answers (none: it has)."""
+
+    cell: str
+    epoch: int
+    after: tuple[int, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class SliceHome:
     """A slice of the key space, from `start` (a place: spread of a user) to the next one's."""
@@ -189,6 +198,26 @@ class Build:
     version: str
     role: str
     cell: str = ""
+
+
+class Homes(Protocol):
+    """What a cell must know of the routes; never waits, but for `renew`."""
+
+    def homed(self, reader: int) -> Homed:
+        """Where a reader is homed, as last known here."""
+        ...
+
+    def of(self, reader: int) -> Home:
+        """The same with the addresses of that cell, for clients."""
+        ...
+
+    def topology(self) -> Topology:
+        """All slices and cells, as last known here."""
+        ...
+
+    def renew(self) -> None:
+        """Read the routes now. Raises Unavailable, and then the last ones go on."""
+        ...
 
 
 class Dashboard(Protocol):

@@ -4,7 +4,7 @@ Writes only append to the firehose (`firehose.writes`), so a cell takes them lik
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -19,6 +19,8 @@ from cell.dashboard import (
     Count,
     Follows,
     Home,
+    Homed,
+    Homes,
     KeptEntries,
     Page,
     PageQuery,
@@ -37,16 +39,17 @@ from cell.stores import CellStores
 from cell.timeline import timeline, timeline_entries
 from cell.versions import band_of, floor_of
 from firehose.event import Lane, PostRef
-from firehose.position import join, parse_token
+from firehose.position import Need, Position, join, parse_token
 from firehose.validation import check_batch, check_ref, check_user
 from firehose.writes import Ids, Writes
 from idgen.clock import Clock
-from idgen.errors import BadRequest, Moved, Unavailable
+from idgen.errors import BadRequest, Behind, Moved, Unavailable
 from idgen.ids import spread
 
 FOLLOWS_MAX = 1_000
 TOKENS_MAX = 1_000
 PAGE_CACHE_BYTES = 128 * 1024 * 1024
+_ARRIVING_MS = 500
 WALK_SHARE = 2
 """A walk ends after half of the time that is left: the rest is for filling the page."""
 
@@ -54,7 +57,7 @@ WALK_SHARE = 2
 class CellHandler(Writes):
     """`cell.dashboard.Dashboard` of one cell. Used by any number of threads.
 
-    `homes` tells where a reader is homed, and `topology` all of it: ports over the routes.
+    `homes` is what it knows of the routes.
     """
 
     def __init__(
@@ -62,8 +65,7 @@ class CellHandler(Writes):
         stores: CellStores,
         ids: Ids,
         clock: Clock,
-        homes: Callable[[int], Home],
-        topology: Callable[[], Topology],
+        homes: Homes,
         build: Build,
         backfill_default: int = 100,
         page_cache_bytes: int = PAGE_CACHE_BYTES,
@@ -72,7 +74,6 @@ class CellHandler(Writes):
         self._stores = stores
         self._clock = clock
         self._homes = homes
-        self._topology = topology
         self._build = build
         self._posts = Posts(stores.tables, stores.cache)
         self._pages = Pages(stores.tables, self._posts, clock)
@@ -86,9 +87,8 @@ class CellHandler(Writes):
         check_user("reader", query.reader)
         _check_between("limit", query.limit, 1, LIMIT_MAX)
         within = _range(query)
-        deadline_ms = self._clock.monotonic_ms() + ctx.deadline_ms
-        snapshot = self._including(query.at_least, deadline_ms)
-        reader = self._reader(query.reader, snapshot)
+        deadline_ms = self._deadline_ms(ctx)
+        reader, snapshot = self._at_home(query.reader, deadline_ms, query.at_least)
         asked = replace(query, at_least=()) if query.at_least else query
         shown = self.page_cache.get(reader, asked, snapshot)
         if shown is None:
@@ -142,8 +142,7 @@ class CellHandler(Writes):
     def unread(self, ctx: Context, reader: int, lane: Lane, cap: int) -> Count:
         """How many entries of the lane are above its mark."""
         check_user("reader", reader)
-        mark = marks_of(self._stores.tables, spread(reader)).get(lane, 0)
-        return self._count(ctx, reader, lane, NEWEST._replace(id=mark), cap)
+        return self._count(ctx, reader, lane, None, cap)
 
     def following(self, ctx: Context, reader: int, after: int, limit: int) -> Follows:
         """The authors that a reader follows, by their ids."""
@@ -151,7 +150,7 @@ class CellHandler(Writes):
         _check_between("limit", limit, 1, FOLLOWS_MAX)
         if after:
             check_user("after", after)
-        home = self._reader(reader, self.snapshots.now())
+        home, _ = self._at_home(reader, self._deadline_ms(ctx))
         rows = self._stores.tables.scan(
             keys.FOLLOWING,
             keys.pair_key(home.place, after + 1),
@@ -171,7 +170,7 @@ class CellHandler(Writes):
         check_batch("authors", authors, BATCH_MAX)
         for i, author in enumerate(authors):
             check_user(f"authors[{i}]", author)
-        home = self._reader(reader, self.snapshots.now())
+        home, _ = self._at_home(reader, self._deadline_ms(ctx))
         names = [keys.pair_key(home.place, author) for author in authors]
         rows = self._stores.tables.get(keys.FOLLOWING, names, floor_of(home.band))
         return tuple(
@@ -185,11 +184,11 @@ class CellHandler(Writes):
     def route(self, ctx: Context, reader: int) -> Home:
         """Where a reader is homed."""
         check_user("reader", reader)
-        return self._homes(reader)
+        return self._homes.of(reader)
 
     def topology(self, ctx: Context) -> Topology:
         """All slices and cells."""
-        return self._topology()
+        return self._homes.topology()
 
     def version(self, ctx: Context) -> Build:
         """What answers."""
@@ -212,24 +211,58 @@ class CellHandler(Writes):
         need = join((parse_token(t, partitions) for t in tokens), self.snapshots.log)
         return self.snapshots.including(need, deadline_ms)
 
-    def _reader(self, user: int, snapshot: Snapshot) -> Reader:
-        """The reader, homed here. Raises Moved(cell, epoch), or Unavailable while arriving."""
-        place = spread(user)
-        band = snapshot.homes.band(place)
-        if not band:
-            home = self._homes(user)
-            if home.cell != self._stores.name:
-                raise Moved(home.cell, home.epoch)
-            # It may have arrived since the table was read, which positions do not tell.
-            band = self.snapshots.renewed().homes.band(place)
-        if not band:
-            raise Unavailable("the reader's slice is still arriving in this cell", 500)
-        return Reader(user, place, band)
+    def _deadline_ms(self, ctx: Context) -> int:
+        return self._clock.monotonic_ms() + ctx.deadline_ms
 
-    def _count(self, ctx: Context, user: int, lane: Lane, above: Place, cap: int) -> Count:
+    def _at_home(
+        self, user: int, deadline_ms: int, tokens: Sequence[bytes] = ()
+    ) -> tuple[Reader, Snapshot]:
+        """The reader, homed here, and a snapshot that includes `tokens` and what the home before
+        may have shown.
+
+        Raises Moved(cell, epoch); Behind; Unavailable while the slice arrives.
+        """
+        snapshot = self._including(tokens, deadline_ms)
+        place = spread(user)
+        homed = self._homed(user, snapshot.homes.band(place))
+        if homed.cell != self._stores.name:
+            raise Moved(homed.cell, homed.epoch)
+        if homed.after:
+            snapshot = self._after(homed.after, snapshot, deadline_ms)
+        # It may have arrived since the table was read, which positions do not tell.
+        band = snapshot.homes.band(place) or self.snapshots.renewed().homes.band(place)
+        if not band:
+            raise Unavailable("the reader's slice is still arriving in this cell", _ARRIVING_MS)
+        return Reader(user, place, band), snapshot
+
+    def _homed(self, user: int, band: int) -> Homed:
+        """Where the routes have a reader, whom this cell has in `band` (0: it does not)."""
+        homed = self._homes.homed(user)
+        if homed.cell != self._stores.name and homed.epoch < band:
+            with suppress(Unavailable):  # what arrived here is newer than the routes known here
+                self._homes.renew()
+            homed = self._homes.homed(user)
+        return homed
+
+    def _after(self, ends: Sequence[int], snapshot: Snapshot, deadline_ms: int) -> Snapshot:
+        """A snapshot that has applied all below `ends`, by partition."""
+        needs = {p: Need(below=end) for p, end in enumerate(ends)}
+        position = Position(self.snapshots.log, needs)
+        if position.met_by(snapshot.applied):
+            return snapshot
+        try:
+            return self.snapshots.including(position, deadline_ms)
+        except Behind as behind:
+            why = "the cell has not applied yet what the reader's home before has shown"
+            raise Unavailable(why, _ARRIVING_MS) from behind
+
+    def _count(self, ctx: Context, user: int, lane: Lane, above: Place | None, cap: int) -> Count:
+        """Entries above a place; None: above the lane's mark."""
         _check_between("cap", cap, 1, CAP_MAX)
-        snapshot = self.snapshots.now()
-        reader = self._reader(user, snapshot)
+        reader, snapshot = self._at_home(user, self._deadline_ms(ctx))
+        if above is None:
+            mark = marks_of(self._stores.tables, reader.place).get(lane, 0)
+            above = NEWEST._replace(id=mark)
         query = PageQuery(user, frozenset((lane,)), limit=cap, hydrate=False)
         until_ms = self._clock.monotonic_ms() + ctx.deadline_ms // WALK_SHARE
         found = self._pages.walk(reader, query, Range(oldest=above), snapshot, until_ms)

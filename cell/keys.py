@@ -26,7 +26,7 @@ import numpy as np
 
 from cell.tables import Bytes2D
 from firehose.event import Lane, NoticeKind, PostRef
-from idgen.ids import U64, U64Array, spread
+from idgen.ids import U64, U64Array, spread, unspread
 
 POSTS = "posts"
 LIKES = "likes"
@@ -95,6 +95,22 @@ def parse_pair(key: bytes) -> tuple[int, int]:
     """The inverse of `pair_key`."""
     place, number = _PAIR.unpack(key)
     return place, number
+
+
+def exchanged_pair(key: bytes) -> bytes:
+    """The key of `followers` that belongs to one of `following`."""
+    follower, author = parse_pair(key)
+    return pair_key(spread(author), unspread(follower))
+
+
+def place_of(key: bytes) -> int:
+    """The place that any key of a user begins with."""
+    return int(_U64.unpack_from(key)[0])
+
+
+def last_number(key: bytes) -> int:
+    """The number that a key of two or three numbers ends with."""
+    return int(_U64.unpack_from(key, len(key) - 8)[0])
 
 
 def post_key(author: int, post_id: int) -> bytes:

@@ -1,8 +1,10 @@
 """What a cell is made of: its tables, its cache, and the logs it reads and writes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cell.post_cache import PostCache
+from cell.state import CellState
 from cell.tables import Tables
 from firehose.dead_letters import DeadLetters
 from firehose.log import Log
@@ -20,3 +22,17 @@ class CellStores:
     changes: Log
     dead_letters: DeadLetters
     log_base: int = 0
+
+    def state(self) -> CellState:
+        """The rows of its cell table."""
+        return CellState(self.tables, self.firehose.partitions)
+
+    def ends(self) -> tuple[int, ...]:
+        """Where the firehose ends now, by partition: what is to be applied."""
+        return tuple(span.end for span in self.firehose.spans())
+
+    def behind(self, ends: Sequence[int]) -> int:
+        """How many events below `ends` it has not applied yet, or not yet again for a slice that
+        arrived."""
+        states = self.state().read()
+        return sum(max(0, end - states[p].unfinished) for p, end in enumerate(ends))

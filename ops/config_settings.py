@@ -283,6 +283,17 @@ class Ingest(Section, frozen=True, kw_only=True):
     ] = 100
 
 
+class Mover(Section, frozen=True, kw_only=True):
+    """How readers are moved between cells."""
+
+    moves_at_once: Annotated[
+        int, Meta(ge=1, le=64, description="Moves that one mover carries at a time.")
+    ] = 8
+    rows_per_s: Annotated[
+        int, Meta(ge=0, description="Rows that each move copies in a second; 0: as many as go.")
+    ] = 0
+
+
 class Cache(Section, frozen=True, kw_only=True):
     """The cache of posts, in process or in Redis, and pages kept by dashboards. Neither changes an
     answer."""
@@ -354,6 +365,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     zookeeper: ZooKeeper = ZooKeeper()
     limits: Limits = Limits()
     ingest: Ingest = Ingest()
+    mover: Mover = Mover()
     cache: Cache = Cache()
     firehose: Firehose = Firehose()
     log: Logs = Logs()

@@ -13,7 +13,7 @@ from cell.keys import TABLES
 from idgen.errors import Conflict, NotFound
 from idgen.ids import U64
 from ops.wiring.seams import SERVERS, Seams, Servers
-from router.cells import CellInfo, add_cell, change_cell, read_cell, read_cells
+from router.cells import CellInfo, CellState, add_cell, change_cell, read_cell, read_cells
 from router.cluster import agree, values_of
 from router.placement import first_routes
 from router.registry import Registry
@@ -51,7 +51,8 @@ def create_platform(seams: Seams, cell_names: Sequence[str], progress: Progress)
     except NotFound:
         slices = _first_slices(registry, cell_names)
     agree(registry, values_of(seams.firehose()))
-    for name in slices.cells():
+    names = _served(registry)
+    for name in names:
         progress(f"tables of cell {name}")
         stores = seams.cell(name)
         stores.tables.create(TABLES)
@@ -59,7 +60,12 @@ def create_platform(seams: Seams, cell_names: Sequence[str], progress: Progress)
         create_routes(registry, slices)
     for name in slices.cells():
         _tell_residents(seams, name, slices)
-    return list(slices.cells())
+    return names
+
+
+def _served(registry: Registry) -> list[str]:
+    """The cells that have to run, whether or not they are home to anybody."""
+    return [info.name for info in read_cells(registry) if info.state is not CellState.RETIRED]
 
 
 def _first_slices(registry: Registry, cell_names: Sequence[str]) -> Slices:

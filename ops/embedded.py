@@ -26,12 +26,13 @@ from ops.config_settings import Platform
 from ops.creation import Progress, create_platform
 from ops.release import VERSION
 from ops.roles import CellWatcher
-from ops.settings_of import ingest_settings
+from ops.settings_of import ingest_settings, mover_settings
 from ops.table_hash import table_hash
 from ops.wiring.embedded import EmbeddedSeams
 from ops.wiring.seams import holder_name
 from router.handler import Router
 from router.homes import Homes
+from router.mover import Mover
 from router.routes import RouteTable
 
 _log = structlog.get_logger(__name__)
@@ -133,6 +134,8 @@ class Embedded:
         self.routes = RouteTable(self.seams.registry, self.seams.clock, folder / "routes.copy")
         self.clients = LocalCells(self._handlers)
         self._dashboard: Router | None = None
+        self._stop = threading.Event()
+        self._mover_thread: threading.Thread | None = None
 
     @property
     def dashboard(self) -> Router:
@@ -161,10 +164,24 @@ class Embedded:
         )
         for cell in self.cells.values():
             cell.start()
+        self._start_mover()
         return self
+
+    def _start_mover(self) -> None:
+        seams, settings = self.seams, mover_settings(self._config)
+        mover = Mover(seams.registry, seams.cell, seams.clock, holder_name(), settings)
+        self._stop = threading.Event()
+        self._mover_thread = threading.Thread(
+            target=mover.run, args=(self._stop,), name="mover", daemon=True
+        )
+        self._mover_thread.start()
 
     def stop(self) -> None:
         """Stop all of it; idempotent."""
+        self._stop.set()
+        if self._mover_thread is not None:
+            self._mover_thread.join(STOP_S)
+            self._mover_thread = None
         for cell in self.cells.values():
             cell.stop()
         self.cells.clear()
@@ -208,8 +225,7 @@ class Embedded:
             stores,
             self.snowflake,
             self.seams.clock,
-            homes.of,
-            homes.topology,
+            homes,
             Build(VERSION, "dashboard", name),
             self._config.ingest.backfill,
             self._config.cache.page_bytes,

@@ -18,14 +18,18 @@ from firehose.position import Applied
 from idgen.client import IdGenClient
 from idgen.errors import Conflict, Corrupt, DashcellError, DeadlineExceeded, Unavailable
 from idgen.ids import spread
+from ops.cell_desk import CellDesk
 from ops.config import Config
 from ops.dashboard_client import DashboardClient
+from ops.move_desk import MoveDesk
 from ops.platform_port import (
+    Cells,
     CellStatus,
     DeadLetter,
     DeadLetters,
     Flag,
     Flags,
+    Moves,
     PartitionStatus,
     ProcessStatus,
     Status,
@@ -112,6 +116,16 @@ class FoundPlatform:
     def dead_letters(self, cell: str) -> DeadLetters:
         """The dead letters of a cell."""
         return _DeadLetters(self._seams.cell(cell))
+
+    @property
+    def cells(self) -> Cells:
+        """The cells in the registry."""
+        return CellDesk(self._seams, self._cell)
+
+    @property
+    def moves(self) -> Moves:
+        """The moves in the registry."""
+        return MoveDesk(self._seams, self._cell, self.folder)
 
     def explain(self, reader: int, author: int | None, post_id: int) -> Explanation:
         """The facts about one entry, read from the tables of the reader's home cell."""

@@ -89,6 +89,7 @@ POST_CACHE_HITS = _counter("post_cache_hits", ("cell",), "Posts of pages that th
 POST_CACHE_MISSES = _counter("post_cache_misses", ("cell",), "Posts of pages read from the tables.")
 PAGE_CACHE_HITS = _counter("page_cache_hits", ("cell",), "Pages given out as they were kept.")
 PAGE_CACHE_MISSES = _counter("page_cache_misses", ("cell",), "Pages read from the tables.")
+MOVES_CARRIED = _gauge("moves_carried", (), "Moves of readers that this mover carries now.")
 
 DECLARED: Final[tuple[Metric, ...]] = (
     CALLS,
@@ -108,6 +109,7 @@ DECLARED: Final[tuple[Metric, ...]] = (
     POST_CACHE_MISSES,
     PAGE_CACHE_HITS,
     PAGE_CACHE_MISSES,
+    MOVES_CARRIED,
 )
 
 

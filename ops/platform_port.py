@@ -11,6 +11,10 @@ from typing import Protocol
 from cell.dashboard import Dashboard
 from cell.explain import Explanation
 from ops.config_settings import Config
+from router.cells import CellInfo
+from router.move_records import Wanted
+from router.moves import Move
+from router.preflight import Blocker
 
 Progress = Callable[[str], None]
 
@@ -124,6 +128,79 @@ class DeadLetters(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class CellView:
+    """A cell: how it is, its record, how many ranges of readers and which share of the key space
+    are homed there, and the moves under way from it and to it."""
+
+    status: CellStatus
+    info: CellInfo
+    slices: int
+    share: float
+    leaving: tuple[int, ...] = ()
+    arriving: tuple[int, ...] = ()
+
+
+class Cells(Protocol):
+    """The cells of a platform."""
+
+    def list(self) -> Sequence[CellView]:
+        """All cells by name."""
+        ...
+
+    def describe(self, name: str) -> CellView:
+        """One cell. Raises NotFound."""
+        ...
+
+    def cordon(self, name: str, *, cordoned: bool) -> CellView:
+        """Have no move choose it as its target, or let them again. Raises NotFound."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class MovePlan:
+    """What a move would do: from where, what stands in its way, about how many rows and seconds."""
+
+    wanted: Wanted
+    source: str
+    blockers: tuple[Blocker, ...] = ()
+    rows: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class MoveView:
+    """A move, who carries it now, and what an operator may do to it: verbs of `cellctl X-move`."""
+
+    move: Move
+    mover: str
+    next_steps: tuple[str, ...]
+
+
+class Moves(Protocol):
+    """Moves of readers from cell to cell."""
+
+    def plan(self, wanted: Wanted) -> MovePlan:
+        """What a move would do. Raises NotFound for an unknown cell."""
+        ...
+
+    def begin(self, wanted: Wanted) -> MoveView:
+        """Begin it; a mover carries it. Raises Refused with the first blocker."""
+        ...
+
+    def list(self) -> Sequence[MoveView]:
+        """All moves that are remembered, oldest first."""
+        ...
+
+    def show(self, move_id: int) -> MoveView:
+        """One move. Raises NotFound."""
+        ...
+
+    def act(self, move_id: int, what: str) -> MoveView:
+        """Switch, verify, reverse, complete or cancel it. Raises Refused, Conflict, NotFound."""
+        ...
+
+
 class Platform(Protocol):
     """A platform that runs, found by its folder or its registry."""
 
@@ -151,6 +228,16 @@ class Platform(Protocol):
 
     def dead_letters(self, cell: str) -> DeadLetters:
         """What the cell could not apply. Raises NotFound."""
+        ...
+
+    @property
+    def cells(self) -> Cells:
+        """Its cells."""
+        ...
+
+    @property
+    def moves(self) -> Moves:
+        """Its moves."""
         ...
 
     def explain(self, reader: int, author: int | None, post_id: int) -> Explanation:

@@ -6,7 +6,7 @@ fails if any is.
 
 import inspect
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from ops import config
 from ops.config_allowed import allowed
 from ops.config_settings import CellServers
 from ops.metrics import DECLARED
+from router import cells, moves
 
 _MADE: Final = "<!-- Made by `python -m ops.reference`; edit the code instead. -->\n"
 
@@ -79,10 +80,39 @@ def error_names() -> str:
     return _MADE + "\n".join(parts)
 
 
+def states() -> str:
+    """docs/states.md: diagrams of the states of cells and moves."""
+    stages = [
+        (f"`{state}`", ", ".join(f"`{stage}`" for stage in found))
+        for state, found in moves.STAGES.items()
+    ]
+    return "".join(
+        (
+            _MADE,
+            "# States\n## Moves\n",
+            _diagram(moves.TRANSITIONS),
+            "\nWhat a mover does in each state, each recorded before the next:\n\n",
+            _table(("state", "stages"), stages),
+            "\n## Cells\n",
+            _diagram(cells.TRANSITIONS),
+        )
+    )
+
+
+def _diagram(transitions: Mapping[Any, Mapping[str, Any]]) -> str:
+    """A table of transitions as a Mermaid diagram; the first state is where it begins."""
+    lines = [f"[*] --> {next(iter(transitions))}"]
+    for state, following in transitions.items():
+        lines += [f"{state} --> {other}: {what}" for what, other in following.items()]
+        lines += [] if following else [f"{state} --> [*]"]
+    return "".join(("```mermaid\nstateDiagram-v2\n", *(f"    {x}\n" for x in lines), "```\n"))
+
+
 PAGES: Final[dict[str, Callable[[], str]]] = {
     "configuration.md": configuration,
     "metrics.md": metrics,
     "errors.md": error_names,
+    "states.md": states,
 }
 
 

@@ -20,6 +20,7 @@ from ops.metrics import (
     DEAD_LETTERS,
     EVENTS_APPLIED,
     LAG_SECONDS,
+    MOVES_CARRIED,
     PAGE_CACHE_HITS,
     PAGE_CACHE_MISSES,
     POST_CACHE_HITS,
@@ -29,7 +30,7 @@ from ops.metrics import (
     Source,
 )
 from ops.release import VERSION
-from ops.settings_of import ingest_settings
+from ops.settings_of import ingest_settings, mover_settings
 from ops.template.host import Endpoints, ServiceParts
 from ops.template.tls import peer_context
 from ops.wiring.seams import Seams, holder_name
@@ -37,6 +38,7 @@ from router.cells import ServiceInfo, ServiceTable, register
 from router.cluster import check, values_of
 from router.handler import Router
 from router.homes import Homes
+from router.mover import Mover
 from router.routes import RouteTable
 
 ROLES_OF_A_CELL = ("dashboard", "ingest")
@@ -56,6 +58,7 @@ def parts_of(role: str, cell: str, config: Config, seams: Seams) -> ServiceParts
         "router": _router,
         "dashboard": _dashboard,
         "ingest": _ingest,
+        "mover": _mover,
     }
     if role not in makers:
         raise BadRequest("role", f"{role!r} is not one of {', '.join(makers)}")
@@ -163,8 +166,7 @@ def _dashboard(joint: _Joint) -> ServiceParts:
         stores,
         joint.ids(),
         joint.seams.clock,
-        homes.of,
-        homes.topology,
+        homes,
         Build(VERSION, "dashboard", joint.cell),
         joint.config.ingest.backfill,
         joint.config.cache.page_bytes,
@@ -193,6 +195,20 @@ def _ingest(joint: _Joint) -> ServiceParts:
         worker=worker,
         readiness={"ingest": lambda: "" if worker.ready else "no partitions applied yet"},
         sources=[ingest_source(joint.cell, worker.stats)],
+        listening=joint.listening,
+        close=joint.close,
+    )
+
+
+def _mover(joint: _Joint) -> ServiceParts:
+    seams = joint.seams
+    mover = Mover(
+        seams.registry, seams.cell, seams.clock, joint.id, mover_settings(joint.config)
+    )
+    return ServiceParts(
+        worker=mover,
+        readiness={"moves": lambda: mover.trouble},
+        sources=[mover_source(mover)],
         listening=joint.listening,
         close=joint.close,
     )
@@ -249,6 +265,15 @@ def ingest_source(cell: str, stats: IngestStats) -> Source:
             Sample(ROWS_WRITTEN, (cell,), stats.rows),
             Sample(DEAD_LETTERS, (cell,), stats.dead_letters),
         ]
+
+    return source
+
+
+def mover_source(mover: Mover) -> Source:
+    """The metrics of a mover."""
+
+    def source() -> Iterable[Sample]:
+        return [Sample(MOVES_CARRIED, (), mover.carried)]
 
     return source
 

@@ -32,6 +32,8 @@ from router.cells import CellInfo
 
 LOUD = ("died", "gave up", "warning")
 READY_S = 300.0
+WITHOUT_THRIFT = ("ingest", "mover")
+"""Roles that nobody calls: they have an admin port alone."""
 
 
 class RunningStack:
@@ -110,7 +112,7 @@ class RunningStack:
 
     def _services(self, cells: list[str], zookeeper: str) -> list[ChildSpec]:
         listen = self._config.listen
-        roles = [("idgen", "", 1), ("router", "", listen.routers)]
+        roles = [("idgen", "", 1), ("router", "", listen.routers), ("mover", "", 1)]
         for cell in cells:
             roles.append(("ingest", cell, self._config.ingest.workers))
             roles.append(("dashboard", cell, listen.dashboards))
@@ -128,7 +130,7 @@ class RunningStack:
         environment = environment_of(self._config)
         environment["DASHCELL_SERVERS_ZOOKEEPER"] = zookeeper
         environment["DASHCELL_LISTEN_ADMIN"] = str(ports["admin"])
-        if role != "ingest":
+        if role not in WITHOUT_THRIFT:
             ports["thrift"] = self._thrift_port(role, name, number)
             environment[f"DASHCELL_LISTEN_{role.upper()}"] = str(ports["thrift"])
         argv = [sys.executable, "-m", "ops.cellctl.main", "serve", role]

@@ -2,6 +2,7 @@
 
 from cell.ingest import IngestSettings
 from ops.config import Config
+from router.carrier import MoverSettings
 
 
 def ingest_settings(config: Config) -> IngestSettings:
@@ -12,3 +13,8 @@ def ingest_settings(config: Config) -> IngestSettings:
         chunk_rows=ingest.chunk_rows,
         edges_max=ingest.followers_max,
     )
+
+
+def mover_settings(config: Config) -> MoverSettings:
+    """The bounds of movers."""
+    return MoverSettings(config.mover.moves_at_once, config.mover.rows_per_s)

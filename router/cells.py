@@ -32,9 +32,20 @@ class CellState(StrEnum):
     RETIRED = "retired"
 
 
+TRANSITIONS: dict[CellState, dict[str, CellState]] = {
+    CellState.PROVISIONING: {"provisioned": CellState.BOOTSTRAPPING, "retire": CellState.RETIRED},
+    CellState.BOOTSTRAPPING: {"bootstrapped": CellState.DARK, "retire": CellState.RETIRED},
+    CellState.DARK: {"activate": CellState.ACTIVE, "retire": CellState.RETIRED},
+    CellState.ACTIVE: {"drain": CellState.DRAINING},
+    CellState.DRAINING: {"activate": CellState.ACTIVE, "retire": CellState.RETIRED},
+    CellState.RETIRED: {},
+}
+"""What may happen to a cell in each state, and the state it is in then."""
+
+
 class CellInfo(msgspec.Struct, frozen=True):
     """A cell: its state, and the addresses ("host:port") of its HBase gateways and its Redis;
-    none in the embedded profile.
+    none in the embedded profile. `cordoned`: no move may choose it.
     """
 
     name: str
@@ -42,6 +53,7 @@ class CellInfo(msgspec.Struct, frozen=True):
     hbase_thrift1: tuple[str, ...] = ()
     hbase_thrift2: tuple[str, ...] = ()
     redis: str = ""
+    cordoned: bool = False
 
 
 class ServiceInfo(msgspec.Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from cell.dashboard import Home, SliceHome, Topology
+from cell.dashboard import Home, Homed, SliceHome, Topology
 from router.routes import RouteTable
 
 
@@ -15,11 +15,20 @@ class Endpoints(Protocol):
 
 
 class Homes:
-    """Where readers are homed, as last known here."""
+    """Where readers are homed, as last known here; `cell.dashboard.Homes`."""
 
     def __init__(self, routes: RouteTable, endpoints: Endpoints) -> None:
         self._routes = routes
         self._endpoints = endpoints
+
+    def homed(self, reader: int) -> Homed:
+        """Where the routes have a reader."""
+        found = self._routes.home(reader)
+        return Homed(found.cell, found.epoch, found.after)
+
+    def renew(self) -> None:
+        """Read the routes now. Raises Unavailable."""
+        self._routes.refresh()
 
     def of(self, reader: int) -> Home:
         """A reader's home."""

@@ -1,13 +1,15 @@
 """Routes: the slices as they lie in the registry, changed by one versioned `multi`.
 
-`/routes` names the pieces in order, `/routes/<name>` holds a run of slices each. Every change
-writes `/routes` too, so its version tells whether pieces read one by one belong together. A router
-follows them by `RouteTable`, with a copy on disk to go on from while the registry is down.
+`/routes` names the pieces in order, `/routes/<name>` holds a run of slices each; the few positions
+that cells answer after, right after a move, are in `/routes`. Every change writes `/routes` too, so
+its version tells whether pieces read one by one belong together. A router follows them by
+`RouteTable`, with a copy on disk to go on from while the registry is down.
 """
 
 import os
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +33,13 @@ class Routes(NamedTuple):
     version: int
 
 
+class Prepared(NamedTuple):
+    """Changes of the registry, none where nothing changes, and the routes after them."""
+
+    changes: tuple[Change, ...]
+    routes: Routes
+
+
 class RouteStatus(NamedTuple):
     """How current a table is: `age_ms` None means it is the copy on disk, not yet confirmed."""
 
@@ -44,6 +53,8 @@ class _Head(msgspec.Struct, frozen=True):
     pieces: tuple[str, ...]
     next: int
     """The name of the next new piece; names are never given twice."""
+    after: dict[str, tuple[int, ...]] = {}
+    """`Slice.after` by the slice's start in hexadecimal, of those that have one."""
 
 
 class _Piece(NamedTuple):
@@ -59,13 +70,17 @@ class _Loaded(NamedTuple):
 
     @property
     def slices(self) -> Slices:
-        return Slices(s for piece in self.pieces for s in piece.slices)
+        return Slices(
+            replace(s, after=self.head.after.get(_start(s), ()))
+            for piece in self.pieces
+            for s in piece.slices
+        )
 
 
 def create_routes(registry: Registry, slices: Slices) -> None:
     """Write the first routes of a platform. Raises Conflict when there are some."""
     runs = pieces(list(slices))
-    head = _Head(tuple(str(i) for i in range(len(runs))), len(runs))
+    head = _Head(tuple(str(i) for i in range(len(runs))), len(runs), _afters(slices))
     registry.multi(
         [
             Create(ROUTES, msgspec.json.encode(head)),
@@ -92,33 +107,32 @@ def change_routes(
     raises, Conflict when that goes on or `also` is refused, Unavailable (done or not: read again).
     """
     for attempt in range(_TRIES):
-        loaded = _load(registry)
-        slices = change(loaded.slices)
-        if slices == loaded.slices and not also:
-            return Routes(slices, loaded.version)
+        made = prepare_routes(registry, change, piece_bytes_max)
+        if not made.changes and not also:
+            return made.routes
         try:
-            registry.multi([*_plan(loaded, slices, piece_bytes_max), *also])
+            registry.multi([*made.changes, *also])
         except Conflict:
             if attempt == _TRIES - 1:
                 raise
         else:
-            return Routes(slices, loaded.version + 1)
+            return made.routes
     raise AssertionError("the last attempt returns or raises")
 
 
-def draw_epoch(registry: Registry, start: int, end: int, also: Sequence[Change] = ()) -> int:
-    """Draw an epoch for the range [start, end) of the key space: above all ever drawn in it, and
-    never given again. Raises as `Slices.draw` and `change_routes` do.
-    """
-    drawn = 0
-
-    def draw(slices: Slices) -> Slices:
-        nonlocal drawn
-        changed, drawn = slices.draw(start, end)
-        return changed
-
-    change_routes(registry, draw, also)
-    return drawn
+def prepare_routes(
+    registry: Registry,
+    change: Callable[[Slices], Slices],
+    piece_bytes_max: int = PIECE_BYTES_MAX,
+) -> "Prepared":
+    """What a `multi` has to hold to replace the routes by what the pure `change` makes of them; it
+    is refused when somebody else has changed them first. Raises what `change` raises."""
+    loaded = _load(registry)
+    slices = change(loaded.slices)
+    if slices == loaded.slices:
+        return Prepared((), Routes(slices, loaded.version))
+    changes = tuple(_plan(loaded, slices, piece_bytes_max))
+    return Prepared(changes, Routes(slices, loaded.version + 1))
 
 
 class RouteTable:
@@ -206,6 +220,14 @@ def _load(registry: Registry) -> _Loaded:
     raise Unavailable("the routes change faster than they can be read")
 
 
+def _start(s: Slice) -> str:
+    return f"{s.start:016x}"
+
+
+def _afters(slices: Slices) -> dict[str, tuple[int, ...]]:
+    return {_start(s): s.after for s in slices if s.after}
+
+
 def _head(value: bytes) -> _Head:
     try:
         return msgspec.json.decode(value, type=_Head)
@@ -235,13 +257,13 @@ def _plan(loaded: _Loaded, slices: Slices, piece_bytes_max: int) -> list[Change]
             continue
         first, *rest = pieces(run, piece_bytes_max)
         names.append(piece.name)
-        if first != piece.slices:
+        if to_bytes(first) != piece.node.value:
             changes.append(Set(path, to_bytes(first), piece.node.version))
         for part in rest:
             changes.append(Create(f"{ROUTES}/{following}", to_bytes(part)))
             names.append(str(following))
             following += 1
-    head = _Head(tuple(names), following)
+    head = _Head(tuple(names), following, _afters(slices))
     return [Set(ROUTES, msgspec.json.encode(head), loaded.version), *changes]
 
 

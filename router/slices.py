@@ -32,12 +32,15 @@ class Slice:
 
     `drawn` is the highest epoch ever drawn for any of its readers; never below `epoch`. An epoch
     is never given twice, also when the move that it was drawn for was cancelled.
+    `after`: offsets by partition that the cell has to have applied before it answers; what the home
+    before may have shown. Empty once it has.
     """
 
     start: int
     cell: str
     epoch: int
     drawn: int
+    after: tuple[int, ...] = ()
 
 
 class Slices:
@@ -121,42 +124,47 @@ class Slices:
             )
         return cut.replaced(replace(cut[i], drawn=epoch) for i in indexes), epoch
 
-    def rehome(self, start: int, end: int, cell: str, epoch: int) -> "Slices":
-        """The range [start, end), whole slices, homed in `cell` from `epoch` on.
+    def rehome(
+        self, start: int, end: int, cell: str, epoch: int, after: tuple[int, ...] = ()
+    ) -> "Slices":
+        """The range [start, end) homed in `cell` from `epoch` on, which answers `after` a position.
 
-        Raises BadRequest(range) when it does not consist of whole slices, Conflict when `epoch`
-        was not drawn for all of it or is not above the present one.
+        Raises BadRequest(range) for an empty one, Conflict when `epoch` was not drawn for all of it
+        or is not above the present one.
         """
-        indexes = self.whole(start, end)
+        cut, indexes = self._cut(start, end)
         for i in indexes:
-            s = self._slices[i]
+            s = cut[i]
             if not s.epoch < epoch <= s.drawn:
                 raise Conflict(
                     f"slice {s.start:016x} has epoch {s.epoch}, drawn {s.drawn}; {epoch} was not "
                     "drawn for it or is over"
                 )
-        return self.replaced(replace(self._slices[i], cell=cell, epoch=epoch) for i in indexes)
+        return cut.replaced(replace(cut[i], cell=cell, epoch=epoch, after=after) for i in indexes)
+
+    def opened(self, start: int, end: int) -> "Slices":
+        """The same, with nothing to answer after in [start, end): its cell has applied it."""
+        return self.replaced(replace(self._slices[i], after=()) for i in self.within(start, end))
 
     def merged(self) -> "Slices":
         """The same homes in the fewest slices: neighbours become one when cell and epoch agree."""
         kept: list[Slice] = []
         for s in self._slices:
             last = kept[-1] if kept else None
-            if last is not None and (last.cell, last.epoch) == (s.cell, s.epoch):
+            if last is not None and (last.cell, last.epoch, last.after) == (
+                s.cell,
+                s.epoch,
+                s.after,
+            ):
                 kept[-1] = replace(last, drawn=max(last.drawn, s.drawn))
             else:
                 kept.append(s)
         return Slices(kept)
 
-    def whole(self, start: int, end: int) -> range:
-        """The indexes of the slices that make up [start, end) exactly. Raises BadRequest(range)."""
+    def within(self, start: int, end: int) -> range:
+        """The indexes of the slices that overlap [start, end). Raises BadRequest(range)."""
         _check_range(start, end)
-        first = self.find(start)
-        last = self.find(end - 1)
-        if self._starts[first] != start or self.end(last) != end:
-            why = f"{start:016x} to {end:016x} are no whole slices; split first"
-            raise BadRequest("range", why)
-        return range(first, last + 1)
+        return range(self.find(start), self.find(end - 1) + 1)
 
     def replaced(self, slices: Iterable[Slice]) -> "Slices":
         """These slices in the place of those with the same starts."""
@@ -168,7 +176,7 @@ class Slices:
         cut = self.split(start)
         if end < PLACES:
             cut = cut.split(end)
-        return cut, cut.whole(start, end)
+        return cut, cut.within(start, end)
 
 
 def even(cells: Sequence[str], epoch: int = 1) -> Slices:

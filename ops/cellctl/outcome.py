@@ -89,6 +89,9 @@ def ended(error: errors.DashcellError) -> Ended:
     """How a command ends with one of the platform's errors."""
     code = _BY_REASON.get(error.reason, Exit.FAILED)
     sentence = str(error)
+    cause = getattr(error, "cause", "")  # router.moves.Refused, not imported for `cellctl version`
+    if cause:
+        code, sentence = Exit.PRECONDITION, f"[{cause}] {sentence}"
     following = _NEXT.get(error.reason)
     if following and "cellctl" not in sentence:
         sentence = f"{sentence}; {following}"

@@ -5,7 +5,7 @@ import click
 from ops.cellctl.seat import settings_options, surroundings
 from ops.config_settings import Config
 
-ROLES = ["idgen", "router", "dashboard", "ingest"]
+ROLES = ["idgen", "router", "dashboard", "ingest", "mover"]
 
 
 @click.command("serve")

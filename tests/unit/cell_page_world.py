@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from cell import keys
-from cell.dashboard import Build, Context, EntryKind, Home, Page, PageQuery, Topology
+from cell.dashboard import Build, Context, EntryKind, Home, Homed, Page, PageQuery, Topology
 from cell.handler import CellHandler
 from cell.post_cache import PostCache
 from cell.post_cache_memory import MemoryPostCache
@@ -40,6 +40,8 @@ class PageWorld:
     tables: MemoryTables = field(default_factory=MemoryTables)
     clock: ManualClock = field(default_factory=ManualClock)
     home: Home = field(default_factory=lambda: Home("a", BAND))
+    after: tuple[int, ...] = ()
+    renewals: int = 0
 
     def __post_init__(self) -> None:
         self.tables.create(keys.TABLES)
@@ -61,10 +63,22 @@ class PageWorld:
             stores,
             IdsInARow(),
             self.clock,
-            lambda user: self.home,
-            lambda: Topology(()),
+            self,
             Build("0", "dashboard", "a"),
         )
+
+    def homed(self, reader: int) -> Homed:
+        """`cell.dashboard.Homes`: everybody is where `home` says, from `after` on."""
+        return Homed(self.home.cell, self.home.epoch, self.after)
+
+    def of(self, reader: int) -> Home:
+        return self.home
+
+    def topology(self) -> Topology:
+        return Topology(())
+
+    def renew(self) -> None:
+        self.renewals += 1
 
     def set_state(self, **changes: object) -> None:
         """Change the state of both partitions, as seen by the next page."""

@@ -17,7 +17,7 @@ from firehose.event import Draft, Lane, NoticeKind, PostCreated, PostKind, PostR
 from firehose.position import log_fingerprint, receipt_position
 from firehose.validation import BODY_BYTES_MAX
 from idgen.errors import BadRequest, Behind, Moved, Unavailable
-from idgen.ids import U64
+from idgen.ids import U64, spread
 from tests.contract.patience import together, until
 from tests.unit.cell_page_world import BAND, BOTH, CTX, READER, PageWorld, event_id
 from tests.unit.firehose_world import ManualClock
@@ -99,7 +99,7 @@ def test_marks_of_each_lane_say_what_is_unread(world: PageWorld) -> None:
     for n in (1, 2, 3):
         world.entry(5, n)
         world.notice(6, n, NoticeKind.FOLLOW)
-    place = world.handler._reader(READER, world.handler.snapshots.now()).place
+    place = spread(READER)
     world.tables.put(keys.MARKS, [Row(keys.mark_key(place, Lane.POSTS), event_id(2), b"")])
     entries = world.page(lanes=BOTH).entries
     unread = [(e.id, e.lane) for e in entries if e.unread]

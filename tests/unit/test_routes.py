@@ -14,10 +14,9 @@ from router.routes import (
     RouteTable,
     change_routes,
     create_routes,
-    draw_epoch,
     read_routes,
 )
-from router.slices import PLACES, Slice, Slices, even
+from router.slices import PLACES, Slice, Slices, even, to_bytes
 from tests.contract.patience import together, until
 from tests.unit.registry_world import NEVER_MS, PATIENCE_S, FallibleRegistry
 
@@ -37,6 +36,12 @@ def many(count: int) -> Slices:
 
 def table(registry: FallibleRegistry, folder: Path, reread_ms: int = NEVER_MS) -> RouteTable:
     return RouteTable(registry, SystemClock(), folder / "routes.copy", reread_ms)
+
+
+def draw_epoch(registry: FallibleRegistry, start: int, end: int) -> int:
+    """An epoch, drawn as a move draws it."""
+    change_routes(registry, lambda slices: slices.draw(start, end)[0])
+    return read_routes(registry).slices.at(start).drawn
 
 
 def to_b(slices: Slices) -> Slices:
@@ -75,8 +80,8 @@ def test_a_change_meanwhile_is_built_upon(registry: FallibleRegistry) -> None:
 
 def test_changes_by_many_at_once_are_all_kept(registry: FallibleRegistry) -> None:
     create_routes(registry, TWO)
-    epochs = together([lambda: draw_epoch(registry, 0, PLACES)] * 4)
-    assert sorted(epochs) == [2, 3, 4, 5]
+    together([lambda: draw_epoch(registry, 0, PLACES)] * 4)
+    assert read_routes(registry).slices.at(0).drawn == 5
 
 
 def test_drawn_epochs_stay_drawn_although_nothing_moved(registry: FallibleRegistry) -> None:
@@ -95,6 +100,25 @@ def test_what_goes_with_a_change_goes_with_it_or_not_at_all(registry: FallibleRe
     with pytest.raises(Conflict):
         change_routes(registry, lambda s: s.split(7), also=[Create("/moves/1", b"")])
     assert read_routes(registry).slices == to_b(TWO)
+
+
+def test_what_a_cell_answers_after_is_in_the_routes_until_it_is_opened(
+    registry: FallibleRegistry, tmp_path: Path
+) -> None:
+    create_routes(registry, TWO)
+
+    def moved(slices: Slices) -> Slices:
+        cut, epoch = slices.draw(0, 1000)
+        return cut.rehome(0, 1000, "b", epoch, (4, 5))
+
+    assert change_routes(registry, moved) == read_routes(registry)
+    found = read_routes(registry).slices
+    assert [s.after for s in found] == [(4, 5), (), ()]
+    assert registry.get("/routes/0").value == to_bytes(list(to_b(TWO)))
+    change_routes(registry, lambda s: s.split(500))
+    assert [s.after for s in read_routes(registry).slices] == [(4, 5), (4, 5), (), ()]
+    change_routes(registry, lambda s: s.opened(0, 1000))
+    assert read_routes(registry).slices == to_b(TWO).split(500)
 
 
 def test_many_slices_lie_in_pieces_and_a_change_writes_those_it_concerns(

@@ -50,10 +50,14 @@ def test_a_range_with_all_epochs_used_up_is_told_so() -> None:
         slices.draw(0, PLACES)
 
 
-def test_a_range_that_cuts_slices_is_not_rehomed() -> None:
+def test_a_range_that_cuts_slices_cuts_them_when_it_is_rehomed() -> None:
+    merged = even(["a", "b"]).draw(0, 5)[0].merged()
+    moved = merged.rehome(0, 5, "b", 2)
+    assert [(s.start, s.cell) for s in moved] == [(0, "b"), (5, "a"), (PLACES // 2, "b")]
+
+
+def test_a_range_that_is_none_is_refused() -> None:
     slices = even(["a", "b"])
-    with pytest.raises(BadRequest, match="split first"):
-        slices.rehome(0, 5, "b", 2)
     for start, end in ((5, 5), (-1, 5), (0, PLACES + 1)):
         with pytest.raises(BadRequest, match=r"^range:"):
             slices.draw(start, end)

@@ -1,0 +1,69 @@
+"""Cells as commands show them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+
+from ops.cellctl.terminal import console, shown
+from ops.platform_port import CellView
+
+
+def document(view: CellView) -> dict[str, Any]:
+    """A cell as JSON."""
+    info, status = view.info, view.status
+    return {
+        "cell": info.name,
+        "state": info.state.value,
+        "cordoned": info.cordoned,
+        "lag_s": status.lag_s,
+        "dead_letters": status.dead_letters,
+        "slices": view.slices,
+        "share": view.share,
+        "moves_leaving": list(view.leaving),
+        "moves_arriving": list(view.arriving),
+        "hbase_thrift1": list(info.hbase_thrift1),
+        "hbase_thrift2": list(info.hbase_thrift2),
+        "redis": info.redis,
+        "partitions": [
+            {"partition": p.partition, "low": p.low, "high": p.high, "end": p.end}
+            for p in status.positions
+        ],
+    }
+
+
+def draw_list(views: Sequence[CellView]) -> None:
+    """Cells in lines."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("cell", "state", "lag", "share", "slices", "moves"):
+        table.add_column(column)
+    for view in views:
+        moves = len(view.leaving) + len(view.arriving)
+        state = view.info.state.value + (", cordoned" if view.info.cordoned else "")
+        table.add_row(
+            view.info.name, state, _lag(view), f"{view.share:.1%}", str(view.slices), str(moves)
+        )
+    console().print(table)
+
+
+def draw(view: CellView) -> None:
+    """A cell for people."""
+    info, out = view.info, console()
+    cordoned = ", cordoned: no move may choose it" if info.cordoned else ""
+    out.print(shown(f"cell {info.name}: {info.state}{cordoned}", "bold"))
+    out.print(shown(f"home to {view.share:.2%} of the readers, in {view.slices} slices"))
+    out.print(shown(f"behind the firehose: {_lag(view)}; dead letters: {view.status.dead_letters}"))
+    for name, moves in (("leaving", view.leaving), ("arriving", view.arriving)):
+        if moves:
+            out.print(shown(f"moves {name}: {', '.join(map(str, moves))}"))
+    for name, addresses in (
+        ("HBase, Thrift 1", info.hbase_thrift1),
+        ("HBase, Thrift 2", info.hbase_thrift2),
+        ("Redis", (info.redis,) if info.redis else ()),
+    ):
+        if addresses:
+            out.print(shown(f"{name}: {', '.join(addresses)}"))
+
+
+def _lag(view: CellView) -> str:
+    return "cannot be reached" if view.status.lag_s is None else f"{view.status.lag_s:.1f} s"

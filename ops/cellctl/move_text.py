@@ -1,0 +1,143 @@
+"""Moves as commands show them, and the options that commands about them share."""
+
+import functools
+from typing import Any
+
+import click
+
+from ops.cellctl.outcome import Ended, Exit
+from ops.cellctl.seat import Command, Seat, at_platform
+from ops.cellctl.terminal import console, harmless, shown, when
+from ops.platform_port import MovePlan, MoveView
+from router.moves import Move, Refused, Stage, refusal
+
+STEPS = (
+    "copy what the cell holds of them (edges, likes, entries, notices, marks)",
+    "have the new cell take them in, and apply the firehose again from where the copying began",
+    "compare rows and first pages of both cells",
+    "switch the route, once the new cell has applied all that was seen",
+    "keep both up to date for the time of --keep, so that it can be reversed",
+    "have the old cell let go of them, and sweep what it held",
+)
+SWITCHED = 4
+"""How many of the steps lead up to the switch."""
+
+
+def who_of(move: Move) -> str:
+    """Whom a move is about."""
+    if move.reader:
+        return f"reader {move.reader}"
+    return f"slice {move.start:016x}-{move.last:016x}"
+
+
+def document(view: MoveView) -> dict[str, Any]:
+    """A move as JSON."""
+    move = view.move
+    return {
+        "move": move.id,
+        "state": move.state.value,
+        "finished": move.finished,
+        "reader": move.reader or None,
+        "start": f"{move.start:016x}",
+        "last": f"{move.last:016x}",
+        "from": move.source,
+        "to": move.target,
+        "epoch": move.epoch,
+        "progress": {"stage": move.stage.value, "rows": move.rows, "edges": move.edges},
+        "waits_for": move.waits_for,
+        "trouble": move.trouble,
+        "mover": view.mover,
+        "next_steps": [f"cellctl {verb}-move {move.id} --execute" for verb in view.next_steps],
+        "history": [
+            {"at_ms": each.at_ms, "state": each.state.value, "by": each.by, "note": each.note}
+            for each in move.history
+        ],
+    }
+
+
+def draw(view: MoveView) -> None:
+    """A move for people."""
+    move, out = view.move, console()
+    out.print(shown(f"move {move.id}: {who_of(move)}, {move.source} -> {move.target}", "bold"))
+    ended = ", finished" if move.finished else f", at {move.stage}"
+    out.print(shown(f"{move.state}{ended}; {move.rows:,} rows, {move.edges:,} edges copied"))
+    for name, text in (("waits for", move.waits_for), ("trouble", move.trouble)):
+        if text:
+            out.print(shown(f"{name}: {text}"))
+    if not move.finished:
+        out.print(shown(_carried(view)))
+    for each in move.history:
+        line = f"  {when(each.at_ms)}  {each.state:10} {each.by}  {each.note}".rstrip()
+        out.print(shown(line))
+    if view.next_steps:
+        steps = ", ".join(f"cellctl {verb}-move {move.id}" for verb in view.next_steps)
+        out.print(shown(f"next: {steps}"))
+
+
+def _carried(view: MoveView) -> str:
+    move = view.move
+    if move.stage is Stage.KEEP:
+        until = when(move.switched_ms + move.keep_ms)
+        return f"kept until {until}: then it is completed, and cannot be reversed any more"
+    if move.stage is Stage.SWITCH and move.stop_before_switch:
+        return "waits for somebody to switch it"
+    return f"carried by: {view.mover or 'no mover just now: see `cellctl status`'}"
+
+
+def plan_document(plan: MovePlan) -> dict[str, Any]:
+    """A plan as JSON."""
+    wanted = plan.wanted
+    return {
+        "reader": wanted.reader or None,
+        "start": f"{wanted.start:016x}",
+        "last": f"{wanted.last:016x}",
+        "from": plan.source,
+        "to": wanted.target,
+        "rows": plan.rows,
+        "seconds": round(plan.seconds, 1),
+        "steps": list(STEPS),
+        "blockers": [{"reason": b.cause, "why": b.why} for b in plan.blockers],
+    }
+
+
+def acting(function: Command) -> Command:
+    """MOVE and --execute of what is done to one move; gives `move_id` and `execute`."""
+
+    @click.argument("move_id", metavar="MOVE", type=click.IntRange(1))
+    @click.option("--execute", is_flag=True, help="Do it; without, the plan is printed.")
+    @at_platform
+    @functools.wraps(function)
+    def acted(*arguments: Any, **options: Any) -> None:
+        function(*arguments, **options)
+
+    return acted
+
+
+def act(seat: Seat, move_id: int, what: str, *, execute: bool) -> None:
+    """Have something happen to a move, or say that it would."""
+    moves = seat.platform.moves
+    if execute:
+        view = moves.act(move_id, what)
+        seat.answer(document(view), lambda: draw(view))
+        return
+    view = moves.show(move_id)
+    if what not in view.next_steps:
+        raise Refused(view.move.state.value, refusal(view.move, what))
+    plan = {"plan": what, "move": move_id, "executed": False}
+    text = f"would {what} move {move_id} ({harmless(who_of(view.move))}); do it with --execute"
+    seat.answer(plan, lambda: click.echo(text))
+
+
+def blocked(plans: list[MovePlan]) -> Ended:
+    """How a command ends when moves have blockers: with all of them."""
+    lines = [
+        f"{_name(plan)}: [{blocker.cause}] {blocker.why}"
+        for plan in plans
+        for blocker in plan.blockers
+    ]
+    return Ended(Exit.PRECONDITION, "nothing was moved; " + "; ".join(lines))
+
+
+def _name(plan: MovePlan) -> str:
+    wanted = plan.wanted
+    return f"reader {wanted.reader}" if wanted.reader else f"slice {wanted.start:016x}"

@@ -1,0 +1,21 @@
+"""`cellctl switch-move`."""
+
+import click
+
+from ops.cellctl.move_text import act, acting
+from ops.cellctl.seat import Seat
+
+
+@click.command("switch-move")
+@acting
+def command(seat: Seat, move_id: int, execute: bool) -> None:
+    """Have a verified move switch that was told to stop before.
+
+    It is refused when the move was verified more than ten minutes ago.
+
+    \b
+    Examples:
+      cellctl switch-move 7
+      cellctl switch-move 7 --execute
+    """
+    act(seat, move_id, "switch", execute=execute)

@@ -1,0 +1,138 @@
+"""Moves as `cellctl` asks for them: planned with all that stands in their way, begun, looked at."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from cell import keys
+from cell.tables import Tables
+from idgen.clock import Clock
+from ops.platform_port import CellStatus, MovePlan, MoveView
+from ops.wiring.seams import Seams
+from router.cells import CellInfo, read_cell
+from router.move_records import (
+    Found,
+    Wanted,
+    create_move,
+    holder,
+    overlapping,
+    read_move,
+    read_moves,
+    reverse_move,
+    source_of,
+    write_move,
+)
+from router.moves import Move, Refused, happened, let_switch, next_steps, verify_again, who
+from router.preflight import Blocker, CellFacts, blockers
+from router.routes import read_routes
+
+SAMPLE_ROWS = 5_000
+"""Rows that are read to estimate how many there are."""
+ROWS_PER_S = 50_000
+"""Inbox rows that a mover was seen to copy and compare in a second, on real servers."""
+SETTLE_S = 5.0
+"""What a move takes besides: commands are read twice a second, positions are waited for."""
+
+
+class MoveDesk:
+    """`ops.platform_port.Moves` over the seams of a platform."""
+
+    def __init__(
+        self, seams: Seams, status_of: Callable[[CellInfo], CellStatus], folder: Path | None
+    ) -> None:
+        self._seams = seams
+        self._status_of = status_of
+        self._folder = folder
+
+    @property
+    def _clock(self) -> Clock:
+        return self._seams.clock
+
+    def plan(self, wanted: Wanted) -> MovePlan:
+        """What a move would do, and what stands in its way."""
+        registry = self._seams.registry
+        target = read_cell(registry, wanted.target).info
+        slices = read_routes(registry).slices
+        try:
+            source = source_of(slices, wanted)
+        except Refused as refused:
+            return MovePlan(wanted, "", (Blocker(refused.cause, str(refused)),))
+        under_way = overlapping(registry, wanted.start, wanted.last)
+        facts = [self._facts(read_cell(registry, source).info), self._facts(target)]
+        found = blockers(facts[0], facts[1], under_way)
+        rows = 0 if facts[0].lag_s is None else self._rows(source, wanted)
+        return MovePlan(wanted, source, tuple(found), rows, SETTLE_S + 2 * rows / ROWS_PER_S)
+
+    def begin(self, wanted: Wanted) -> MoveView:
+        """Write the move, which a mover then carries. Raises Refused with the first blocker."""
+        plan = self.plan(wanted)
+        for blocker in plan.blockers:
+            raise Refused(blocker.cause, blocker.why)
+        registry = self._seams.registry
+        return self._view(create_move(registry, wanted, who(), self._clock.now_ms()))
+
+    def list(self) -> list[MoveView]:
+        """All moves that are remembered, oldest first."""
+        return [self._view(move) for move in read_moves(self._seams.registry)]
+
+    def show(self, move_id: int) -> MoveView:
+        """One move. Raises NotFound."""
+        return self._view(read_move(self._seams.registry, move_id).move)
+
+    def act(self, move_id: int, what: str) -> MoveView:
+        """Have something of `next_steps` happen to a move.
+
+        Raises Refused when it cannot now, Conflict when somebody else was first.
+        """
+        found = read_move(self._seams.registry, move_id)
+        return self._view(self._acted(found, what))
+
+    def _acted(self, found: Found, what: str) -> Move:
+        registry, now_ms, by = self._seams.registry, self._clock.now_ms(), who()
+        if what == "reverse":
+            happened(found.move, what, by, now_ms)  # refused before anybody is asked
+            ends = self._seams.cell(found.move.source).ends()
+            return reverse_move(registry, found, ends, by, now_ms)
+        if what == "switch":
+            move = let_switch(found.move, by, now_ms)
+        elif what == "verify":
+            move = verify_again(found.move, by, now_ms)
+        else:
+            move = happened(found.move, what, by, now_ms)
+        write_move(registry, move, found.version)
+        return move
+
+    def _view(self, move: Move) -> MoveView:
+        mover = "" if move.finished else holder(self._seams.registry, move.id)
+        return MoveView(move, mover, tuple(next_steps(move)))
+
+    def _facts(self, info: CellInfo) -> CellFacts:
+        status = self._status_of(info)
+        fragments = 0
+        if status.lag_s is not None:
+            states = self._seams.cell(info.name).state().read()
+            fragments = max(len(state.residents) for state in states.values())
+        return CellFacts(info, status.lag_s, status.dead_letters, fragments, self._disk_used())
+
+    def _disk_used(self) -> float | None:
+        """Of the platform's folder, where its data are on this machine."""
+        if self._folder is None:
+            return None
+        usage = shutil.disk_usage(self._folder)
+        return usage.used / usage.total
+
+    def _rows(self, cell: str, wanted: Wanted) -> int:
+        """About how many rows a cell holds of a slice."""
+        tables = self._seams.cell(cell).tables
+        counted = (keys.INBOX, keys.NOTICES, keys.FOLLOWING)
+        return sum(_estimate(tables, table, wanted) for table in counted)
+
+
+def _estimate(tables: Tables, table: str, wanted: Wanted) -> int:
+    rows = tables.scan(
+        table, keys.place_bytes(wanted.start), keys.after_prefix(wanted.last), SAMPLE_ROWS
+    )
+    if len(rows) < SAMPLE_ROWS or wanted.reader:
+        return len(rows)
+    read = keys.place_of(rows[-1].key) - wanted.start + 1
+    return len(rows) * (wanted.last - wanted.start + 1) // read

@@ -1,0 +1,100 @@
+"""What stands in the way of a move. Pure: facts in, every blocker out."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from router.cells import CellInfo, CellState
+
+LAG_S_MAX = 60.0
+"""A target further behind would take long to catch up, and the move with it."""
+FRAGMENTS_MAX = 5_000
+"""Ranges of readers that each partition's row of a cell may list: some 40 bytes each, in a value of
+at most a megabyte, read by every dashboard twice a second."""
+SPACE_SHARE = 0.9
+"""A disk fuller than that is not filled further."""
+
+
+class CellFacts(NamedTuple):
+    """A cell as far as it matters to a move.
+
+    `lag_s` None: it cannot be reached, or nobody applies anything. `fragments`: ranges of readers
+    it lists. `disk_used`: share of its disk that is used; None: not known.
+    """
+
+    info: CellInfo
+    lag_s: float | None
+    dead_letters: int = 0
+    fragments: int = 0
+    disk_used: float | None = None
+
+
+class Blocker(NamedTuple):
+    """Why a move may not begin: a word that stays the same, and a sentence with what to do."""
+
+    cause: str
+    why: str
+
+
+def blockers(source: CellFacts, target: CellFacts, under_way: Sequence[int]) -> list[Blocker]:
+    """All that stands in the way; `under_way` are moves in the range."""
+    found = [
+        Blocker(
+            "already_moving",
+            f"move {i} is under way in this range: see `cellctl show-move {i}`",
+        )
+        for i in under_way
+    ]
+    return [*found, *_of_any(source), *_of_any(target), *_of_target(target)]
+
+
+def _of_any(cell: CellFacts) -> list[Blocker]:
+    name = cell.info.name
+    if cell.lag_s is None:
+        return [
+            Blocker(
+                "unreachable", f"cell {name} cannot be read: see `cellctl describe-cell {name}`"
+            )
+        ]
+    found: list[Blocker] = []
+    if cell.dead_letters:
+        found.append(
+            Blocker(
+                "dead_letters",
+                f"cell {name} has {cell.dead_letters} open dead letters, of which the other cell "
+                f"would not learn: `cellctl dead-letters list {name}`, then retry or discard them",
+            )
+        )
+    if cell.fragments > FRAGMENTS_MAX:
+        found.append(
+            Blocker(
+                "too_many_ranges",
+                f"cell {name} lists {cell.fragments:,} ranges of readers, more than "
+                f"{FRAGMENTS_MAX:,}: move whole slices, not single readers",
+            )
+        )
+    return found
+
+
+def _of_target(cell: CellFacts) -> list[Blocker]:
+    name, found = cell.info.name, []
+    if cell.info.state is not CellState.ACTIVE:
+        found.append(
+            Blocker("not_active", f"cell {name} is {cell.info.state}: only an active cell takes in")
+        )
+    if cell.info.cordoned:
+        found.append(
+            Blocker("cordoned", f"cell {name} is cordoned: `cellctl cordon-cell {name} --undo`")
+        )
+    if cell.lag_s is not None and cell.lag_s > LAG_S_MAX:
+        found.append(
+            Blocker(
+                "lagging",
+                f"cell {name} is {cell.lag_s:.0f} s behind the firehose, more than "
+                f"{LAG_S_MAX:.0f}: wait until `cellctl status` shows less",
+            )
+        )
+    if cell.disk_used is not None and cell.disk_used > SPACE_SHARE:
+        found.append(
+            Blocker("no_space", f"the disk of cell {name} is {cell.disk_used:.0%} full: make room")
+        )
+    return found
