@@ -4,6 +4,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from cell.dashboard import Dashboard
+from ops.platform_port import Moves
 
 
 class Fault(StrEnum):
@@ -36,6 +37,18 @@ class Platform(Protocol):
 
     def inject(self, fault: Fault, cell: str) -> None:
         """Make a fault; returns when it is over and the part answers again."""
+        ...
+
+    def moves(self) -> Moves:
+        """How readers are moved here."""
+        ...
+
+    def home(self, place: int) -> str:
+        """The cell that a place of the key space is homed in."""
+        ...
+
+    def reader_after(self, cell: str, place: int) -> int:
+        """A reader with entries in the cell, the next one from a place on; 0: none."""
         ...
 
     def caught_up(self) -> bool:

@@ -7,7 +7,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -16,6 +16,7 @@ from tests.contract.patience import together, until
 from tests.higgs import workload
 from tests.higgs.data import Week
 from tests.higgs.driver import WINDOW, Driver, asker
+from tests.higgs.moving import Moving, moving
 from tests.higgs.platform import Fault, Platform
 from tests.oracle.compare import compare, lines, walk
 from tests.oracle.history import History, Walk
@@ -49,12 +50,14 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What to load: activities of a week with all its edges, mixed by a seed, with faults."""
+    """What to load: activities of a week with all its edges, mixed by a seed, with faults, and with
+    readers on the move."""
 
     week: Week
     activities: int
     seed: int
     faults: Sequence[Fault] = ()
+    moving: Moving | None = None
     threads: int = THREADS
     extras_per_activity: float = workload.EXTRAS_PER_ACTIVITY
     catch_up_s: float = CATCH_UP_S
@@ -76,10 +79,14 @@ def load(platform: Platform, what: Load) -> Loaded:
     clients = [platform.client() for _ in range(what.threads)]
     window = min(WINDOW, len(steps) // (WINDOWS_PER_FAULT * (len(what.faults) + 1)) + 1)
     driver = Driver(clients, history, faults.progress, window=window)
-    with _watching(platform, _watched(steps, what.seed), history):
+    watched = _watched(steps, what.seed)
+    on_the_move = (
+        moving(platform, what.moving, watched, what.seed) if what.moving else nullcontext()
+    )
+    with _watching(platform, watched, history), on_the_move:
         played = driver.play(steps)
         faults.finish()
-        until("every cell applied the log", platform.caught_up, what.catch_up_s)
+    until("every cell applied the log", platform.caught_up, what.catch_up_s)
     assert played == len(steps)
     found = violations(history)
     assert not found, "\n".join([f"{len(found)} violations, seed {what.seed}", *found[:10]])

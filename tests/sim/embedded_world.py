@@ -12,8 +12,11 @@ from cell.dashboard import Dashboard
 from cell.ingest import IngestSettings, IngestWorker, group_of
 from cell.stores import CellStores
 from ops.embedded import Embedded, EmbeddedCell
+from ops.move_desk import MoveDesk
+from ops.platform_port import CellStatus, Moves
 from ops.wiring.seams import holder_name
 from tests.contract.patience import until
+from tests.higgs import of_seams
 from tests.higgs.platform import Fault
 from tests.sim.breakable import Breakable
 
@@ -108,6 +111,19 @@ class EmbeddedWorld:
         else:
             raise AssertionError(f"one process cannot {fault.value}")
 
+    def moves(self) -> Moves:
+        """By `cellctl`'s own means."""
+        seams = self._platform.seams
+        return MoveDesk(seams, lambda info: CellStatus(info.name, "active", 0.0), self._folder)
+
+    def home(self, place: int) -> str:
+        """By the routes in the registry."""
+        return of_seams.home(self._platform.seams, place)
+
+    def reader_after(self, cell: str, place: int) -> int:
+        """By the cell's tables."""
+        return of_seams.reader_after(self._platform.seams, cell, place)
+
     def caught_up(self) -> bool:
         """Whether every cell has applied the log."""
         return all(self.replayed(cell) for cell in self.cells)
@@ -128,17 +144,12 @@ class EmbeddedWorld:
         return len(self._platform.seams.checkpoints().members(group_of(cell)))
 
     def _made(self) -> Embedded:
-        platform = _Tuned(self._folder, self._ingest)
-        whole: Callable[[str], CellStores] = platform.seams.cell
+        return _Tuned(self._folder, self._ingest, self._breakable)
 
-        def breakable(name: str) -> CellStores:
-            stores = whole(name)
-            tables = Breakable(stores.tables, lambda: self._crashed.put(name))
-            self._tables[name] = tables
-            return replace(stores, tables=tables)
-
-        platform.seams.cell = breakable  # type: ignore[method-assign]
-        return platform
+    def _breakable(self, stores: CellStores) -> CellStores:
+        tables = Breakable(stores.tables, lambda: self._crashed.put(stores.name))
+        self._tables[stores.name] = tables
+        return replace(stores, tables=tables)
 
     def _restart_crashed(self) -> None:
         while (cell := self._crashed.get()) is not None:
@@ -173,14 +184,25 @@ class EmbeddedWorld:
 
 class _Tuned(Embedded):
     """The platform with workers of other settings than a configuration allows: tiny batches and
-    chunks, so that short lives see the middle of things."""
+    chunks, so that short lives see the middle of things; and with tables of cells that break."""
 
-    def __init__(self, folder: Path, ingest: IngestSettings | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        ingest: IngestSettings | None,
+        breakable: Callable[[CellStores], CellStores],
+    ) -> None:
         super().__init__(folder, cells=CELLS)
         self._tuned = ingest
+        self._breakable = breakable
 
     def _cell(self, name: str) -> EmbeddedCell:
-        found = super()._cell(name)
+        whole: Callable[[str], CellStores] = self.seams.cell
+        self.seams.cell = lambda of: self._breakable(whole(of))  # type: ignore[method-assign]
+        try:
+            found = super()._cell(name)
+        finally:
+            self.seams.cell = whole  # type: ignore[method-assign]
         if self._tuned is not None:
             found._make_worker = lambda: IngestWorker(
                 found.stores,

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.higgs.data import week
+from tests.higgs.moving import Moving
 from tests.higgs.proof import Load, Loaded, check_dashboards, check_replay, load, sample
 from tests.sim.embedded_world import EmbeddedWorld
 
@@ -20,6 +21,7 @@ ACTIVITIES = 60_000
 READERS = 1_000
 LARGEST = 50
 READERS_DURING_REPLAY = 60
+MOVING = Moving(readers=10, slices=2)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +32,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedWorld]:
 
 @pytest.fixture(scope="module")
 def loaded(world: EmbeddedWorld, sim_seed: int) -> Loaded:
-    return load(world, Load(week(), ACTIVITIES, sim_seed, world.faults))
+    return load(world, Load(week(), ACTIVITIES, sim_seed, world.faults, MOVING))
 
 
 def test_every_page_of_the_sampled_readers_is_as_the_model_says(

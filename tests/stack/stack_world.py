@@ -15,6 +15,7 @@ from idgen.errors import Conflict
 from ops import addresses
 from ops.config import Config
 from ops.config_settings import Platform as PlatformSection
+from ops.platform_port import Moves
 from ops.running_stack import RunningStack
 from ops.stack.errors import (
     JarsUnavailable,
@@ -27,6 +28,7 @@ from ops.table_hash import table_hash
 from ops.wiring.stack import StackSeams
 from router.cells import read_cell
 from tests.contract.patience import until
+from tests.higgs import of_seams
 from tests.higgs.platform import Fault
 
 MISSING = (JarsUnavailable, JavaMissing, JavaUnsuitable, MavenMissing, RedisMissing)
@@ -98,6 +100,18 @@ class StackWorld:
                 self._running.supervisor.wait_ready(["router"], READY_S)
             case Fault.STALL_INGEST:
                 self._stall(cell)
+
+    def moves(self) -> Moves:
+        """By `cellctl`'s own means."""
+        return self._running.platform.moves
+
+    def home(self, place: int) -> str:
+        """By the routes in the registry."""
+        return of_seams.home(self._seams, place)
+
+    def reader_after(self, cell: str, place: int) -> int:
+        """By the cell's tables."""
+        return of_seams.reader_after(self._seams, cell, place)
 
     def caught_up(self) -> bool:
         """Whether every cell has applied the log and committed it."""
