@@ -14,7 +14,7 @@ CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/dashcell
 HIGGS ?= $(or $(DASHCELL_HIGGS_DIR),../shared/data/higgs)
 FAST := tests/unit tests/properties tests/contract tests/cli tests/house
 
-.PHONY: help setup jars demo test check lint types layers fast-tests long-tests stack-tests higgs bench bench-quick sim docs clean
+.PHONY: help setup jars demo test check lint types layers fast-tests long-tests stack-tests higgs bench bench-quick sim chaos-moves docs clean
 
 help: ## what there is (this list)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,6 +82,10 @@ bench-quick: setup $(BENCH_STAMP) ## three of them; fails when a ratio has falle
 
 sim: $(STAMP) ## what is simulated, from one seed (SEED=7)
 	@DASHCELL_SIM_SEED=$(SEED) $(BIN)/python -m pytest --quiet tests/sim
+
+chaos-moves: $(STAMP) ## moves in full: 3,000 random lives, 200 readers under the Higgs load (SEED=7)
+	@DASHCELL_SIM_SEED=$(SEED) DASHCELL_MOVE_LIVES=3000 DASHCELL_MOVING=200 $(BIN)/python -m pytest \
+	  --quiet tests/sim/test_moves.py tests/sim/test_move_lives.py tests/stack/test_higgs.py
 
 docs: $(STAMP) ## write the generated references anew
 	@$(BIN)/python -m ops.reference

@@ -22,7 +22,7 @@ ACTIVITIES = 60_000
 READERS = 1_000
 LARGEST = 50
 READERS_DURING_REPLAY = 200
-MOVING = Moving(readers=30, slices=3)
+MOVING = Moving(readers=int(os.environ.get("DASHCELL_MOVING", "30")), slices=3)
 
 
 @pytest.fixture(scope="module")
