@@ -36,7 +36,7 @@ from ops.platform_port import (
 )
 from ops.readyz import not_ready_because
 from ops.stack.process import is_running
-from ops.stack.state import read_state
+from ops.stack.state import RecordedChild, read_state
 from ops.template.tls import peer_context
 from ops.wiring.seams import Seams
 from router.cells import CellInfo, ServiceInfo, read_cell, read_cells, read_roles, read_services
@@ -99,8 +99,9 @@ class FoundPlatform:
     def status(self) -> Status:
         """What runs, and how far the cells are."""
         registry = self._seams.registry
+        children = _children(self.folder)
         services = [
-            _service(info)
+            _service(info, _restarts(info, children))
             for role in read_roles(registry)
             for info in read_services(registry, role)
         ]
@@ -108,7 +109,7 @@ class FoundPlatform:
             profile=self._profile,
             folder=str(self.folder or ""),
             registry=self._registry,
-            servers=tuple(_servers(self.folder)),
+            servers=tuple(_servers(children)),
             services=tuple(services),
             cells=tuple(self._cell(info) for info in read_cells(registry)),
         )
@@ -170,7 +171,7 @@ def _lag_s(firehose: Log, spans: Sequence[Span], applied: dict[int, Applied], no
     return max(0, now_ms - oldest) / 1000
 
 
-def _service(info: ServiceInfo) -> ProcessStatus:
+def _service(info: ServiceInfo, restarts: int) -> ProcessStatus:
     state, detail = "ready", ""
     try:
         detail = not_ready_because(info.admin, READYZ_TIMEOUT_S) if info.admin else ""
@@ -180,23 +181,39 @@ def _service(info: ServiceInfo) -> ProcessStatus:
         state, detail = "down", str(error)
     name = f"{info.role}-{info.cell}" if info.cell else info.role
     return ProcessStatus(
-        name, state, info.address, info.cell, info.pid, detail=detail, admin=info.admin
+        name, state, info.address, info.cell, info.pid, restarts, detail=detail, admin=info.admin
     )
 
 
-def _servers(folder: Path | None) -> list[ProcessStatus]:
-    """The children that the platform's supervisor has written down, but for our own services."""
+def _children(folder: Path | None) -> Sequence[RecordedChild]:
+    """What the platform's supervisor has written down, if it has one on this machine."""
     recorded = read_state(folder) if folder is not None else None
-    if recorded is None:
-        return []
+    return recorded.children if recorded is not None else ()
+
+
+def _restarts(info: ServiceInfo, children: Sequence[RecordedChild]) -> int:
+    """How often our supervisor has started a service again.
+
+    Its pid alone could be that of a process on another host.
+    """
+    port = info.admin.rpartition(":")[2]
+    for child in children:
+        if child.process.pid == info.pid and str(child.ports.get("admin")) == port:
+            return child.restarts
+    return 0
+
+
+def _servers(children: Sequence[RecordedChild]) -> list[ProcessStatus]:
+    """The children that are servers, and not services of ours."""
     return [
         ProcessStatus(
             child.name,
             "ready" if is_running(child.process) else "down",
             ", ".join(f"{purpose} {port}" for purpose, port in child.ports.items()),
             pid=child.process.pid,
+            restarts=child.restarts,
         )
-        for child in recorded.children
+        for child in children
         if "admin" not in child.ports
     ]
 

@@ -25,12 +25,13 @@ SUPERVISOR = "supervisor"
 
 @dataclass(frozen=True)
 class RecordedChild:
-    """One child as written down: who it is, where it listens, where it logs."""
+    """One child as written down: who it is, where it listens and logs, how often it came again."""
 
     name: str
     process: ProcessId
     ports: Mapping[str, int]
     log: str
+    restarts: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ def write_state(folder: Path, children: tuple[RecordedChild, ...]) -> None:
                 "started": child.process.started,
                 "ports": dict(child.ports),
                 "log": child.log,
+                "restarts": child.restarts,
             }
             for child in children
         ],
@@ -116,6 +118,7 @@ def read_state(folder: Path) -> Recorded | None:
                     ProcessId(child["pid"], child["started"]),
                     child["ports"],
                     child["log"],
+                    child.get("restarts", 0),  # a supervisor of before counts in secret
                 )
                 for child in document["children"]
             ),

@@ -200,9 +200,9 @@ class Supervisor:
             for child in self._snapshot():
                 process = child.process
                 if process is not None and process.status() is None:
-                    spec = child.spec
+                    spec, log = child.spec, str(child.spec.log)
                     running.append(
-                        RecordedChild(spec.name, process.identity, spec.ports, str(spec.log))
+                        RecordedChild(spec.name, process.identity, spec.ports, log, child.restarts)
                     )
             write_state(self.folder, tuple(running))
 

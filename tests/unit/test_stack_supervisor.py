@@ -144,6 +144,28 @@ def test_a_killed_child_is_reported_and_started_again(tmp_path: Path) -> None:
         assert death.endswith("\nup"), "the last lines of its log"
 
 
+def test_how_often_a_child_came_again_is_written_down(tmp_path: Path) -> None:
+    with Supervisor(tmp_path) as supervisor:
+        supervisor.start(program(tmp_path, "a", FOREVER))
+        supervisor.wait_ready(timeout_s=20)
+        for _ in range(2):
+            supervisor.kill("a", signal.SIGKILL)
+            supervisor.wait_ready(["a"], timeout_s=20)
+        recorded = read_state(tmp_path)
+        assert recorded is not None
+        assert [child.restarts for child in recorded.children] == [2]
+
+
+def test_notes_of_a_supervisor_that_wrote_no_restarts_are_read(tmp_path: Path) -> None:
+    own = {"pid": os.getpid(), "started": start_time(os.getpid())}
+    child = {"name": "a", **own, "ports": {}, "log": "a.log"}
+    children_file(tmp_path).parent.mkdir()
+    children_file(tmp_path).write_text(json.dumps({"supervisor": own, "children": [child]}))
+    recorded = read_state(tmp_path)
+    assert recorded is not None
+    assert [child.restarts for child in recorded.children] == [0]
+
+
 def test_the_last_words_are_those_of_the_life_that_ended(tmp_path: Path) -> None:
     report = Recorder()
     code = """
