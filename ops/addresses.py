@@ -33,7 +33,7 @@ def cells_of(platform: Platform) -> tuple[str, ...]:
     Raises Conflict when the folder holds a platform of another profile or with other cells than
     asked for; one cell is the default, so asking for it is asking for nothing.
     """
-    made = _read_made_as(Path(platform.data))
+    made = read_made_as(Path(platform.data))
     if made is None:
         return platform.cell_names
     if made.profile != platform.profile:
@@ -51,8 +51,22 @@ def cells_of(platform: Platform) -> tuple[str, ...]:
 
 def profile_of(folder: Path) -> str:
     """The profile of a folder's platform; empty before it was up for the first time."""
-    made = _read_made_as(folder)
+    made = read_made_as(folder)
     return made.profile if made else ""
+
+
+def read_made_as(folder: Path) -> MadeAs | None:
+    """What a folder's platform was made as; None before it was up for the first time.
+
+    Raises Corrupt.
+    """
+    path = folder / MADE_AS
+    if not path.is_file():
+        return None
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=MadeAs)
+    except msgspec.DecodeError as error:
+        raise Corrupt(f"{path} cannot be read: {error}") from error
 
 
 def made_as(folder: Path, made: MadeAs) -> None:
@@ -82,16 +96,6 @@ def read(folder: Path) -> Whereabouts:
         ) from None
     except msgspec.DecodeError as error:
         raise Corrupt(f"{path} cannot be read: {error}; stop the platform and start it") from error
-
-
-def _read_made_as(folder: Path) -> MadeAs | None:
-    path = folder / MADE_AS
-    if not path.is_file():
-        return None
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=MadeAs)
-    except msgspec.DecodeError as error:
-        raise Corrupt(f"{path} cannot be read: {error}") from error
 
 
 def _write(path: Path, value: bytes) -> None:

@@ -1,7 +1,8 @@
 """Reading the configuration: defaults, then a TOML file, then the environment, then overrides.
 
-The only module that reads the environment. Each value is checked where it stands, so that a wrong
-one is answered with the file or variable, the key, and what is allowed.
+A platform that is started again is by default what its folder says that it was made as. The only
+module that reads the environment. Each value is checked where it stands, so that a wrong one is
+answered with the file or variable, the key, and what is allowed.
 """
 
 import difflib
@@ -17,6 +18,7 @@ import msgspec
 from msgspec.structs import FieldInfo
 
 from idgen.errors import BadRequest
+from ops import addresses
 from ops.config_allowed import allowed, plain_type
 from ops.config_settings import CellServers, Config, Platform, Secret, Section
 
@@ -135,8 +137,9 @@ def load_config(
     `path` names a file that has to exist; without it DASHCELL_CONFIG does, and without that
     `dashcell.toml` in the platform's folder is read if there is one. `env` is the environment
     (default: this process's). `overrides` are values by `section.key`, text or typed, which win
-    over everything else. `to_start`: a platform is to be started by it, so what its profile would
-    pass over is refused. Raises BadConfig.
+    over everything else. `to_start`: a platform is to be started by it, so the profile and the
+    cells that nobody gave are those that its folder was made with, and what its profile would pass
+    over is refused. Raises BadConfig, and with `to_start` Corrupt for a folder's broken note.
     """
     env = os.environ if env is None else env
     above: dict[str, _Given] = {}
@@ -149,6 +152,8 @@ def load_config(
         above[name] = _Given(value, COMMAND_LINE)
     data = str(above["platform.data"].value if "platform.data" in above else Platform().data)
     given = {**_from_file(_file(path, env, data)), **above}
+    if to_start:
+        given = {**_made_as(given), **given}
     config = _assemble(given)
     _check_together(config, given)
     if to_start:
@@ -232,6 +237,19 @@ def _from_file(path: Path | None) -> dict[str, _Given]:
             setting = _known(f"{section}.{key}", source)
             values[setting.name] = _Given(_value(setting, raw, source, text=False), source)
     return values
+
+
+def _made_as(given: Mapping[str, _Given]) -> dict[str, _Given]:
+    """What the platform in the folder was made as, where there is one."""
+    folder = Path(given["platform.data"].value if "platform.data" in given else Platform().data)
+    made = addresses.read_made_as(folder)
+    if made is None:
+        return {}
+    source = str(folder / addresses.MADE_AS)
+    return {
+        "platform.profile": _Given(made.profile, source),
+        "platform.cells": _Given(made.cells, source),
+    }
 
 
 def _variables(env: Mapping[str, str]) -> dict[str, str]:

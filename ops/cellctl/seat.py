@@ -117,7 +117,7 @@ def configuration(
 ) -> Config:
     """All settings; those that are not None win, `platform_cells` being `platform.cells`.
 
-    `to_start`: for starting a platform. Raises BadConfig.
+    `to_start`: for starting a platform. Raises BadConfig, and with `to_start` Corrupt.
     """
     above = {name.replace("_", ".", 1): v for name, v in settings.items() if v is not None}
     if data is not None:

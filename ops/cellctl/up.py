@@ -22,9 +22,13 @@ CELLS_MAX = 26
     "--profile",
     type=click.Choice(["embedded", "stack"]),
     help="embedded: one process, one folder. stack: real servers (Java 17 to 23). "
-    "Default: as configured, else embedded.",
+    "Default: as configured, else as the folder was made, else embedded.",
 )
-@click.option("--cells", type=click.IntRange(1, CELLS_MAX), help="How many cells.")
+@click.option(
+    "--cells",
+    type=click.IntRange(1, CELLS_MAX),
+    help="How many cells. Default: as configured, else as the folder was made, else 1.",
+)
 @click.option("--detach", is_flag=True, help="Return when all is ready, and leave it running.")
 @click.option("--json", "json_wanted", is_flag=True, help="Tell the status as JSON when ready.")
 @click.option(

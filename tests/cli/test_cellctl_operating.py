@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from idgen.errors import Conflict
+from ops.addresses import MadeAs, made_as
 from ops.cellctl.main import COMMANDS, cli
 from ops.cellctl.outcome import Exit
 from ops.platform_port import DeadLetter
@@ -54,6 +55,13 @@ def test_up_is_the_embedded_profile_unless_configured(bench, tmp_path):
     (tmp_path / "dashcell.toml").write_text('[platform]\nprofile = "stack"\n')
     bench.done("up")
     assert bench.doors.asked[-1][1].platform.profile == "stack"
+
+
+def test_up_without_a_profile_goes_on_with_what_the_folder_was_made_as(bench, tmp_path):
+    made_as(tmp_path, MadeAs("stack", ("a", "b")))
+    bench.done("up")
+    platform = bench.doors.asked[0][1].platform
+    assert (platform.profile, platform.cell_names) == ("stack", ("a", "b"))
 
 
 def test_up_interrupted_stops_everything_and_is_no_failure(bench):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from idgen.errors import BadRequest
+from ops.addresses import MadeAs, made_as
 from ops.config import BadConfig, Config, jar_cache, java_home, load_config, settings, shown
 
 
@@ -213,6 +214,25 @@ def test_one_file_may_serve_both_profiles(write):
     assert load_config(path, {}, to_start=True).servers.kafka == "k:9092"
     embedded = load_config(path, {}, {"platform.profile": "embedded"}, to_start=True)
     assert embedded.platform.profile == "embedded"
+
+
+def test_a_platform_is_started_again_as_its_folder_was_made_unless_told(write, tmp_path):
+    made_as(tmp_path, MadeAs("stack", ("a", "b")))
+    folder = {"platform.data": str(tmp_path)}
+    again = load_config(None, {}, folder, to_start=True).platform
+    assert (again.profile, again.cells) == ("stack", ("a", "b"))
+
+    write("[platform]\ncells = 3\n")
+    told = load_config(
+        None, {"DASHCELL_PLATFORM_PROFILE": "embedded"}, folder, to_start=True
+    ).platform
+    assert (told.profile, told.cells) == ("embedded", 3)
+
+
+def test_the_folder_that_a_file_names_says_what_it_was_made_as(write, tmp_path):
+    made_as(tmp_path / "site", MadeAs("stack", ("a",)))
+    path = write(f'[platform]\ndata = "{tmp_path / "site"}"\n' + SERVERS)
+    assert load_config(path, {}, to_start=True).platform.profile == "stack"
 
 
 def test_whoever_starts_nothing_may_have_servers_and_no_profile(write):
