@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from idgen.errors import DashcellError
+from idgen.errors import Conflict, Corrupt, DashcellError
+from ops import addresses
 from ops.config import BadConfig, jar_cache, java_home, load_config
 from ops.config_settings import Config, Platform
 from ops.platform_port import Doors
@@ -40,15 +41,8 @@ class Check:
 def checks(data: Path | None, file: Path | None, doors: Doors) -> Iterator[Check]:
     """All checks, in the order in which their remedies should be followed."""
     yield _python()
-    config = Config()
-    try:
-        overrides = {"platform.data": str(data)} if data else None
-        config = load_config(file, overrides=overrides, to_start=True)
-        yield Check("configuration", "ok", f"the {config.platform.profile} profile")
-    except BadConfig as error:
-        yield Check("configuration", "fault", str(error), "correct what it names")
-        if data:
-            config = Config(platform=Platform(data=str(data)))
+    config, configuration = _configuration(data, file)
+    yield configuration
     missing: State = "fault" if config.platform.profile == "stack" else "note"
     yield _java(config, missing)
     yield from _jars_and_maven(config, missing)
@@ -65,6 +59,20 @@ def _python() -> Check:
     if sys.version_info[:2] < PYTHON_MIN:
         return Check("Python", "fault", version, "install Python 3.11 or newer")
     return Check("Python", "ok", version)
+
+
+def _configuration(data: Path | None, file: Path | None) -> tuple[Config, Check]:
+    """What `cellctl up` would start, else what the other checks can go on with."""
+    config = Config(platform=Platform(data=str(data))) if data else Config()
+    try:
+        overrides = {"platform.data": str(data)} if data else None
+        config = load_config(file, overrides=overrides, to_start=True)
+        addresses.cells_of(config.platform)
+    except (BadConfig, Conflict, Corrupt) as error:
+        return config, Check("configuration", "fault", str(error), "correct what it names")
+    folder = config.platform.data
+    made = f", as the platform in {folder} was made" if addresses.profile_of(Path(folder)) else ""
+    return config, Check("configuration", "ok", f"the {config.platform.profile} profile{made}")
 
 
 def _java(config: Config, missing: State) -> Check:

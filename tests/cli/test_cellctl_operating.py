@@ -197,6 +197,30 @@ def test_doctor_takes_a_broken_configuration_for_a_fault(bench, tmp_path):
     assert "configuration" in result.stderr
 
 
+def doctors_findings(bench, *words):
+    return {each["name"]: each for each in json.loads(bench.run("doctor", "--json", *words).stdout)}
+
+
+def test_doctor_says_the_profile_that_the_folder_was_made_as(bench, tmp_path):
+    assert doctors_findings(bench)["configuration"]["finding"] == "the embedded profile"
+    made_as(tmp_path, MadeAs("stack", ("a",)))
+    found = doctors_findings(bench)["configuration"]
+    assert found["finding"] == f"the stack profile, as the platform in {tmp_path} was made"
+
+
+def test_doctor_takes_a_configuration_for_another_platform_for_a_fault(bench, tmp_path):
+    made_as(tmp_path, MadeAs("stack", ("a",)))
+    (tmp_path / "dashcell.toml").write_text('[platform]\nprofile = "embedded"\n')
+    found = doctors_findings(bench)["configuration"]
+    assert (found["state"], "of the stack profile" in found["finding"]) == ("fault", True)
+
+
+def test_doctor_takes_a_broken_note_in_the_folder_for_a_fault(bench, tmp_path):
+    (tmp_path / "made-as.json").write_text("{")
+    found = doctors_findings(bench)["configuration"]
+    assert (found["state"], "made-as.json" in found["finding"]) == ("fault", True)
+
+
 def test_doctor_names_missing_java_as_a_fault_of_the_stack_alone(bench, tmp_path):
     nowhere = tmp_path / "nowhere"
     settings = f'[stack]\njava_home = "{nowhere}"\njars = "{nowhere}"\n[platform]\nprofile = '
