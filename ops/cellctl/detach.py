@@ -14,6 +14,7 @@ from pathlib import Path
 from ops.cellctl.outcome import Ended, Exit
 from ops.config_settings import Config
 from ops.platform_port import Progress
+from ops.stack.state import require_unused
 
 READY_S_MAX = 300.0
 _ASK_EVERY_S = 0.25
@@ -28,9 +29,11 @@ def start_detached(config: Config, config_file: Path | None, progress: Progress)
     """Start the platform in a process of its own; returns when all of it is ready.
 
     Raises Ended with the child's own exit code and last words when it ends before, and
-    STILL_RUNNING when it is not ready in time.
+    STILL_RUNNING when it is not ready in time. Raises FolderInUse for a folder in which a platform
+    runs, whose log is not ours to write into.
     """
     folder = Path(config.platform.data)
+    require_unused(folder)
     log = log_file(folder)
     log.parent.mkdir(parents=True, exist_ok=True)
     ready, told = os.pipe()

@@ -47,20 +47,15 @@ class FolderLock:
 
     def __init__(self, folder: Path) -> None:
         """Raises FolderInUse when another supervisor holds it, and DiskFull."""
-        path = folder / "run" / "supervisor.lock"
+        path = _lock_file(folder)
         with disk_full_is_clear(folder):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file: IO[str] = path.open("a+")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            self._file.seek(0)
-            holder = self._file.read().strip() or "unknown"
-            self._file.close()
-            raise FolderInUse(
-                f"{folder} is already run by process {holder}: stop it with cellctl down, "
-                "or choose another folder with --data"
-            ) from error
+            with self._file:
+                raise _in_use(folder, self._file) from error
         self._file.truncate(0)
         self._file.write(str(os.getpid()))
         self._file.flush()
@@ -68,6 +63,31 @@ class FolderLock:
     def release(self) -> None:
         """Let another supervisor have the folder."""
         self._file.close()
+
+
+def require_unused(folder: Path) -> None:
+    """Raise FolderInUse when a supervisor holds the folder's lock; takes and changes nothing."""
+    try:
+        with _lock_file(folder).open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise _in_use(folder, file) from error
+    except FileNotFoundError:
+        return
+
+
+def _lock_file(folder: Path) -> Path:
+    return folder / "run" / "supervisor.lock"
+
+
+def _in_use(folder: Path, lock: IO[str]) -> FolderInUse:
+    lock.seek(0)
+    holder = lock.read().strip() or "unknown"
+    return FolderInUse(
+        f"{folder} is already run by process {holder}: stop it with cellctl down, "
+        "or choose another folder with --data"
+    )
 
 
 def children_file(folder: Path) -> Path:

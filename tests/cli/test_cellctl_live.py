@@ -163,12 +163,14 @@ def test_flags_and_dead_letters_answer(shell):
     assert shell.run("dead-letters", "retry", "a", "0-1", "--execute").returncode == 3
 
 
-def test_a_second_up_on_the_folder_is_refused(shell):
+def test_a_second_up_on_the_folder_is_refused_and_leaves_the_log_of_the_first_alone(shell):
+    log = shell.folder / "run" / "up.log"
     for words in (("up",), ("up", "--detach")):
         ended = shell.run(*words)
         assert ended.returncode == 4, ended
         assert "cellctl down" in ended.stderr
         assert "Traceback" not in ended.stderr
+        assert "already run" not in log.read_text()
 
 
 def test_doctor_finds_the_platform_ready(shell):

@@ -16,7 +16,7 @@ import pytest
 from ops.stack.child import ChildSpec, NotReady
 from ops.stack.errors import ChildFailed, FolderInUse
 from ops.stack.process import ProcessId, is_running, start_time
-from ops.stack.state import children_file, read_state, stop_recorded
+from ops.stack.state import children_file, read_state, require_unused, stop_recorded
 from ops.stack.supervisor import Supervisor
 from ops.stack.watched import Happening, RestartPolicy
 
@@ -322,6 +322,15 @@ def test_a_second_supervisor_of_a_folder_is_refused(tmp_path: Path) -> None:
         pytest.raises(FolderInUse, match=f"already run by process {os.getpid()}: stop it with"),
     ):
         Supervisor(tmp_path)
+
+
+def test_a_folder_is_unused_until_a_supervisor_has_it_and_afterwards(tmp_path: Path) -> None:
+    require_unused(tmp_path)
+    with Supervisor(tmp_path):
+        for _ in range(2):
+            with pytest.raises(FolderInUse, match=f"already run by process {os.getpid()}"):
+                require_unused(tmp_path)
+    require_unused(tmp_path)
 
 
 def test_the_state_file_tells_who_runs_where(tmp_path: Path) -> None:
