@@ -4,6 +4,7 @@ docs/configuration.md is made from this; `ops.config` reads the values. Times an
 their unit as the last part of their names.
 """
 
+from collections.abc import Iterable
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -167,6 +168,17 @@ class Servers(Section, frozen=True, kw_only=True):
         dict[CellName, CellServers],
         Meta(description="By cell: `[servers.cells.a]` with hbase_thrift1, hbase_thrift2, redis."),
     ] = {}
+
+    def left_out(self, cells: Iterable[str]) -> frozenset[str]:
+        """The kinds of servers of which `cellctl up` starts at least one, for these cells."""
+        given = [self.cells.get(cell, CellServers()) for cell in cells]
+        all_given = {
+            "zookeeper": bool(self.zookeeper),
+            "kafka": bool(self.kafka),
+            "hbase": all(cell.hbase_thrift1 and cell.hbase_thrift2 for cell in given),
+            "redis": all(cell.redis for cell in given),
+        }
+        return frozenset(kind for kind, there in all_given.items() if not there)
 
 
 class Access(Section, frozen=True, kw_only=True):

