@@ -11,8 +11,9 @@ from typing import Literal
 
 from idgen.errors import Conflict, Corrupt, DashcellError
 from ops import addresses
+from ops.cellctl.given_servers import given_addresses, unreachable
 from ops.config import BadConfig, jar_cache, java_home, load_config
-from ops.config_settings import Config, Platform
+from ops.config_settings import Config, Platform, Servers
 from ops.platform_port import Doors
 from ops.stack.disk import require_free_space
 from ops.stack.errors import StackError
@@ -20,6 +21,7 @@ from ops.stack.jars import missing_sets
 from ops.stack.java import find_java
 from ops.stack.ports import require_free
 from ops.stack.redis_binary import find_redis
+from ops.stack.servers import KINDS, ON_JAVA
 
 PYTHON_MIN = (3, 11)
 FILES_MIN = 4096
@@ -43,10 +45,8 @@ def checks(data: Path | None, file: Path | None, doors: Doors) -> Iterator[Check
     yield _python()
     config, configuration = _configuration(data, file)
     yield configuration
-    missing: State = "fault" if config.platform.profile == "stack" else "note"
-    yield _java(config, missing)
-    yield from _jars_and_maven(config, missing)
-    yield _redis(missing)
+    yield from _programs(config)
+    yield from _given_servers(config.servers)
     yield _disk(Path(config.platform.data))
     yield _open_files()
     platform = _platform(config, doors)
@@ -73,6 +73,33 @@ def _configuration(data: Path | None, file: Path | None) -> tuple[Config, Check]
     folder = config.platform.data
     made = f", as the platform in {folder} was made" if addresses.profile_of(Path(folder)) else ""
     return config, Check("configuration", "ok", f"the {config.platform.profile} profile{made}")
+
+
+def _programs(config: Config) -> Iterator[Check]:
+    """What the servers are run with that `cellctl up` starts, or would under the stack profile."""
+    stack = config.platform.profile == "stack"
+    ours = config.servers.left_out(config.platform.cell_names) if stack else KINDS
+    missing: State = "fault" if stack else "note"
+    if ON_JAVA & ours:
+        yield _java(config, missing)
+        yield from _jars_and_maven(config, missing)
+    else:
+        yield Check("Java", "ok", "not needed: ZooKeeper, Kafka and all HBases are given")
+    yield _redis(missing) if "redis" in ours else Check("Redis", "ok", "not needed: all are given")
+
+
+def _given_servers(servers: Servers) -> Iterator[Check]:
+    """One line for each setting; of several addresses one that answers is enough to begin with."""
+    given = given_addresses(servers)
+    troubles = unreachable([address for several in given.values() for address in several])
+    for setting, several in given.items():
+        bad = [address for address in several if address in troubles]
+        if not bad:
+            yield Check(setting, "ok", f"connected to {', '.join(several)}")
+            continue
+        finding = "; ".join(f"{address} {troubles[address]}" for address in bad)
+        remedy = f"correct {setting}, start what is there, or let this machine connect to it"
+        yield Check(setting, "note" if len(bad) < len(several) else "fault", finding, remedy)
 
 
 def _java(config: Config, missing: State) -> Check:

@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ from click.testing import CliRunner
 
 from idgen.errors import Conflict
 from ops.addresses import MadeAs, made_as
+from ops.cellctl import given_servers
 from ops.cellctl.main import COMMANDS, cli
 from ops.cellctl.outcome import Exit
+from ops.config_settings import Servers
 from ops.platform_port import DeadLetter
 from ops.stack.errors import FolderInUse, JavaMissing, PortInUse
 from router.flags import READ
@@ -231,6 +234,91 @@ def test_doctor_names_missing_java_as_a_fault_of_the_stack_alone(bench, tmp_path
         states[profile] = {each["name"]: each["state"] for each in found}
     assert (states["embedded"]["Java"], states["stack"]["Java"]) == ("note", "fault")
     assert (states["embedded"]["jars"], states["stack"]["jars"]) == ("note", "fault")
+
+
+GIVEN = """
+[platform]
+profile = "stack"
+[stack]
+java_home = "nowhere"
+jars = "nowhere"
+[servers]
+zookeeper = "{zookeeper}"
+kafka = "{there}"
+[servers.cells.a]
+hbase_thrift1 = "{there}"
+hbase_thrift2 = "{there}"
+redis = "{redis}"
+"""
+
+
+@pytest.fixture
+def there():
+    """The address of something that takes connections."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.fixture
+def nobody():
+    """An address that refuses connections: bound, so that nobody else gets it."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{bound.getsockname()[1]}"
+
+
+def test_doctor_names_given_servers_that_cannot_be_reached(bench, tmp_path, there, nobody):
+    file = tmp_path / "site.toml"
+    several = f"{nobody}, {there}/site"
+    file.write_text(GIVEN.format(zookeeper=several, there=there, redis="no-such.invalid:6379"))
+    found = doctors_findings(bench, "--config", str(file))
+    states = {name: each["state"] for name, each in found.items() if name.startswith("servers.")}
+    assert states == {
+        "servers.zookeeper": "note",
+        "servers.kafka": "ok",
+        "servers.cells.a.hbase_thrift1": "ok",
+        "servers.cells.a.hbase_thrift2": "ok",
+        "servers.cells.a.redis": "fault",
+    }
+    assert found["servers.zookeeper"]["finding"].startswith(f"{nobody} cannot be connected to")
+    redis = found["servers.cells.a.redis"]
+    assert redis["finding"].startswith("no-such.invalid:6379 ")
+    assert "correct servers.cells.a.redis" in redis["remedy"]
+    assert bench.run("doctor", "--config", str(file)).exit_code == 5
+
+
+def test_doctor_waits_for_a_slow_resolver_no_longer_than_its_patience(bench, tmp_path, monkeypatch):
+    over = threading.Event()
+    monkeypatch.setattr(given_servers, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(60) and [])
+    text = '[platform]\nprofile = "stack"\n[servers]\nkafka = "slow:9092"\n'
+    (tmp_path / "dashcell.toml").write_text(text)
+    found = doctors_findings(bench)["servers.kafka"]
+    over.set()
+    assert (found["state"], found["finding"][:27]) == ("fault", "slow:9092 does not answer w")
+
+
+@pytest.mark.parametrize(
+    ("zookeeper", "kafka", "expected"),
+    [
+        ("zk1,zk2:2182/site", "", {"servers.zookeeper": ["zk1:2181", "zk2:2182"]}),
+        ("", "SASL_SSL://[::1]:9093,k", {"servers.kafka": ["[::1]:9093", "k:9092"]}),
+    ],
+)
+def test_addresses_are_read_as_their_clients_read_them(zookeeper, kafka, expected):
+    assert given_servers.given_addresses(Servers(zookeeper=zookeeper, kafka=kafka)) == expected
+
+
+def test_doctor_asks_for_no_program_that_no_server_of_ours_needs(bench, tmp_path, there):
+    given = GIVEN.format(zookeeper=there, there=there, redis=there)
+    (tmp_path / "dashcell.toml").write_text(given)
+    found = doctors_findings(bench)
+    assert "jars" not in found
+    assert {found[name]["finding"][:11] for name in ("Java", "Redis")} == {"not needed:"}
+
+    (tmp_path / "dashcell.toml").write_text(given.replace(f'kafka = "{there}"', ""))
+    found = doctors_findings(bench)
+    assert (found["Java"]["state"], found["jars"]["state"]) == ("fault", "fault")
 
 
 def test_doctor_names_the_port_that_somebody_else_has(bench, tmp_path):
