@@ -283,8 +283,8 @@ class Ingest(Section, frozen=True, kw_only=True):
         int,
         Meta(
             ge=1000,
-            description="Edges of follower sets kept in memory, 16 bytes each; the least recently "
-            "used go first.",
+            description="Edges of follower sets kept in memory, about 25 bytes each in large sets, "
+            "200 in small ones; the least recently used go first.",
         ),
     ] = 20_000_000
     backfill: Annotated[

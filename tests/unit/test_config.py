@@ -1,10 +1,12 @@
 """Where settings come from, and what is said of broken ones."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from cell.ingest import IngestSettings
 from idgen.errors import BadRequest
 from ops.addresses import MadeAs, made_as
 from ops.config import BadConfig, Config, jar_cache, java_home, load_config, settings, shown
@@ -70,6 +72,14 @@ def test_every_setting_can_be_written_in_a_file_and_in_a_variable(write):
 
     assert load_config(write(text), {}) == Config()
     assert load_config(None, env) == Config()
+
+
+def test_an_edge_takes_as_much_memory_in_the_reference_as_where_it_is_kept():
+    figures = re.compile(r"(\d+) bytes each in large sets, (\d+) in small ones")
+    (said,) = [each.meaning for each in settings() if each.name == "ingest.followers_max"]
+    kept = figures.findall(" ".join(IngestSettings.__doc__.split()))
+    assert len(kept) == 1
+    assert figures.findall(said) == kept
 
 
 def test_variables_of_settings_differ():
