@@ -86,6 +86,17 @@ def test_the_readme_names_the_newcomers_two_commands():
         assert command in readme, f"README.md must tell of {command!r}"
 
 
+def test_the_readmes_stack_has_a_folder_of_its_own_that_git_passes_over():
+    readme, ignored = (ROOT / "README.md").read_text(), (ROOT / ".gitignore").read_text().split()
+    stacks = re.findall(r"cellctl up .*--profile stack.*", readme)
+    assert stacks, "README.md must tell how to start the real servers"
+    for line in stacks:
+        folder = re.search(r"--data ([\w-]+)", line)
+        assert folder, f"the platform of First steps has the folder already, write --data: {line}"
+        assert f"/{folder[1]}/" in ignored, f"add /{folder[1]}/ to .gitignore"
+        assert f"DASHCELL_DATA={folder[1]}" in readme, "say how later commands find it"
+
+
 def test_make_lists_every_target_that_people_call():
     makefile = (ROOT / "Makefile").read_text()
     described = set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
