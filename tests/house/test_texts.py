@@ -86,6 +86,22 @@ def test_the_readme_names_the_newcomers_two_commands():
         assert command in readme, f"README.md must tell of {command!r}"
 
 
+def test_the_readme_tells_how_long_the_demo_runs():
+    (seconds,) = re.findall(
+        r"^DEMO_SECONDS \?= (\d+)", (ROOT / "Makefile").read_text(), re.MULTILINE
+    )
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    assert f"The demo runs for {seconds} s and ends by itself" in readme
+    assert re.search(r"`DEMO_SECONDS=\d+ make demo` is shorter", readme)
+
+
+def test_the_readme_tells_where_its_clients_port_comes_from():
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    (port,) = re.findall(r'"127\.0\.0\.1", (\d+)', readme)
+    assert "`cellctl status` prints the router's address" in readme
+    assert f"With `router = {port}` under `[listen]`" in readme
+
+
 def test_the_readmes_stack_has_a_folder_of_its_own_that_git_passes_over():
     readme, ignored = (ROOT / "README.md").read_text(), (ROOT / ".gitignore").read_text().split()
     stacks = re.findall(r"cellctl up .*--profile stack.*", readme)
