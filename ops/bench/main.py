@@ -4,8 +4,9 @@
 
 Prints a table on stdout and its progress on stderr. With `--out` performance.json, performance.md
 and the plots are written there. With `--against` it fails when a ratio has fallen by more than a
-fifth against that file. It fails as well when a measure could not be taken, and with `--required`
-(CI) when a peer could not be run. A missed goal is a result, and no failure.
+fifth against that file as it was before the run; where it is no such file, nothing is measured and
+the exit code is 2. It fails as well when a measure could not be taken, and with `--required` (CI)
+when a peer could not be run. A missed goal is a result, and no failure.
 """
 
 import argparse
@@ -43,11 +44,23 @@ QUICK = (fanout, pages, depth)
 PLOTS = "performance"
 MINUTES_MAX = 38.0
 """No measure is begun after so long: `make bench` takes at most forty minutes."""
+USAGE = 2
+"""The exit code for wrong words and files, as argparse has it."""
+
+
+class NothingToCompare(Exception):
+    """No figures to compare with; the message names the file, says why, and what to do."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """One run; the exit code."""
     given = _parser().parse_args(arguments)
+    try:
+        # Before anything is measured: --out may write the same file, and a run takes minutes.
+        committed = None if given.against is None else committed_in(given.against)
+    except NothingToCompare as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return USAGE
     usual = [m.NAME for m in (QUICK if given.quick else MEASURES)]
     chosen = [m for m in (*MEASURES, *ASKED) if m.NAME in (given.only or usual)]
     bench = Bench(quick=given.quick, cache=jar_cache(load_config()), week_folder=given.week)
@@ -55,7 +68,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(table(figures))
     if given.out is not None:
         _write(given.out, figures, bench)
-    return exit_code(figures, given.against, required=given.required)
+    return exit_code(figures, committed, required=given.required)
+
+
+def committed_in(file: Path) -> list[Figure]:
+    """The figures of a performance.json. Raises NothingToCompare where it has no ratio."""
+    remedy = "name a performance.json of `make bench` with --against"
+    try:
+        figures = from_json(file.read_bytes())
+    except OSError as error:
+        why = f"{file} cannot be read ({error.strerror}): {remedy}"
+        raise NothingToCompare(why) from error
+    except (ValueError, RecursionError) as error:
+        raise NothingToCompare(f"{file} is no performance.json ({error}): {remedy}") from error
+    if all(figure.ratio is None for figure in figures):
+        raise NothingToCompare(f"{file} has no ratio to compare with: {remedy}")
+    return figures
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -105,8 +133,13 @@ def _write(folder: Path, figures: Sequence[Figure], bench: Bench) -> None:
     (folder / "performance.md").write_text(to_markdown(figures, machine.facts(), plots))
 
 
-def exit_code(figures: Sequence[Figure], against: Path | None, *, required: bool) -> int:
-    """0, or 1 with reasons on stderr: a measure failed, a peer is missing, a ratio has fallen."""
+def exit_code(
+    figures: Sequence[Figure], committed: Sequence[Figure] | None, *, required: bool
+) -> int:
+    """0, or 1 with reasons on stderr: a measure failed, a peer is missing, a ratio has fallen.
+
+    `committed`: the figures to compare with, if any.
+    """
     bad = [f"{f.what}: {f.note}" for f in figures if f.figure is None]
     if required:
         bad += [
@@ -114,10 +147,8 @@ def exit_code(figures: Sequence[Figure], against: Path | None, *, required: bool
             for f in figures
             if f.peer and f.ratio is None
         ]
-    if against is not None and against.is_file():
-        bad += regressions(figures, from_json(against.read_bytes()))
-    elif against is not None:
-        print(f"bench: there is no {against} yet: nothing to compare with", file=sys.stderr)
+    if committed is not None:
+        bad += regressions(figures, committed)
     for line in bad:
         print(f"bench: {line}", file=sys.stderr)
     return 1 if bad else 0

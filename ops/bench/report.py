@@ -34,7 +34,9 @@ def to_json(figures: Sequence[Figure]) -> bytes:
 
 
 def from_json(data: bytes) -> list[Figure]:
-    """The inverse of `to_json`. Raises msgspec.ValidationError for something else."""
+    """The inverse of `to_json`. Raises ValueError for something else (msgspec.ValidationError where
+    it is JSON at all), and RecursionError for what is nested without end.
+    """
     objects = msgspec.json.decode(data, type=list[dict[str, object]])
     kept = [
         {name: value for name, value in o.items() if value is not None or name == "figure"}

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from ops.bench import main as whole
 from ops.bench.bench import Bench
 from ops.bench.main import MEASURES, QUICK, exit_code, measured
 from ops.bench.measure import PRODUCT, Figure, Goal, Measure, Trials, figures_of
-from ops.bench.report import to_json
+from ops.bench.report import from_json, to_json
 
 MEASURE = Measure("m", "what", "1/s", higher_is_better=True, goals=(Goal(1.0, "peer"),))
 
@@ -56,19 +57,56 @@ def test_a_peer_that_cannot_run_is_a_failure_only_where_it_is_required(
     assert "not installed" in capsys.readouterr().err
 
 
-def test_a_fallen_ratio_is_a_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    committed = tmp_path / "performance.json"
-    committed.write_bytes(to_json(figures(120)))
-    assert exit_code(figures(100), committed, required=False) == 0
-    assert exit_code(figures(90), committed, required=False) == 1
+def test_a_fallen_ratio_is_a_failure(capsys: pytest.CaptureFixture[str]):
+    assert exit_code(figures(100), figures(120), required=False) == 0
+    assert exit_code(figures(90), figures(120), required=False) == 1
     assert "0.90, it was 1.20" in capsys.readouterr().err
 
 
-def test_without_a_committed_file_there_is_nothing_to_compare_with(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_run_is_compared_with_the_file_as_it_was_before_it_wrote_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    assert exit_code(figures(90), tmp_path / "performance.json", required=False) == 0
-    assert "nothing to compare with" in capsys.readouterr().err
+    committed = tmp_path / "performance.json"
+    committed.write_bytes(to_json(figures(120)))
+    monkeypatch.setattr(whole, "measured", lambda *_: figures(90))
+    monkeypatch.setattr(whole.machine, "facts", dict)
+    words = ["--only", "depth", "--out", str(tmp_path), "--against", str(committed)]
+    assert whole.main(words) == 1
+    assert "0.90, it was 1.20" in capsys.readouterr().err
+    assert from_json(committed.read_bytes()) == figures(90)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        b"",
+        b"{}",
+        b"[]",
+        b'[{"what": "x"}]',
+        b'[{"what": "\xff"}]',
+        b'[{"a":' * 20_000,
+        to_json(figures(90))[:-9],
+        to_json(figures(90, None)),
+    ],
+)
+def test_nothing_is_measured_when_there_is_nothing_to_compare_with(
+    data: bytes | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    def begun(*_: object) -> list[Figure]:
+        raise AssertionError("it measures")
+
+    monkeypatch.setattr(whole, "measured", begun)
+    committed = tmp_path / "performance.json"
+    if data is not None:
+        committed.write_bytes(data)
+    assert whole.main(["--quick", "--against", str(committed)]) == 2
+    said = capsys.readouterr().err
+    assert str(committed) in said
+    assert "--against" in said
 
 
 def test_every_measure_has_a_name_of_its_own_and_says_what_it_is():
