@@ -10,6 +10,7 @@ when a peer could not be run. A missed goal is a result, and no failure.
 """
 
 import argparse
+import math
 import sys
 import time
 import traceback
@@ -33,7 +34,7 @@ from ops.bench.measures import (
     week,
 )
 from ops.bench.plots import draw
-from ops.bench.report import from_json, regressions, table, to_json, to_markdown
+from ops.bench.report import comparable, from_json, regressions, table, to_json, to_markdown
 from ops.config import jar_cache, load_config
 
 MEASURES = (fanout, pages, average_post, depth, pages_beside, giant, week, size, memory, growth)
@@ -81,8 +82,12 @@ def committed_in(file: Path) -> list[Figure]:
         raise NothingToCompare(why) from error
     except (ValueError, RecursionError) as error:
         raise NothingToCompare(f"{file} is no performance.json ({error}): {remedy}") from error
-    if all(figure.ratio is None for figure in figures):
+    ratios = [figure.ratio for figure in figures if figure.ratio is not None]
+    if not ratios:
         raise NothingToCompare(f"{file} has no ratio to compare with: {remedy}")
+    if not all(comparable(ratio) for ratio in ratios):
+        why = f"{file} has a ratio of {min(ratios):g}, which is none: {remedy}"
+        raise NothingToCompare(why)
     return figures
 
 
@@ -141,6 +146,7 @@ def exit_code(
     `committed`: the figures to compare with, if any.
     """
     bad = [f"{f.what}: {f.note}" for f in figures if f.figure is None]
+    bad += [f"{f.what}: the figure is {f.figure}" for f in figures if not _is_number(f.figure)]
     if required:
         bad += [
             f"{f.what}: {f.peer} was not run: {f.note}"
@@ -152,6 +158,10 @@ def exit_code(
     for line in bad:
         print(f"bench: {line}", file=sys.stderr)
     return 1 if bad else 0
+
+
+def _is_number(figure: float | None) -> bool:
+    return figure is None or math.isfinite(figure)
 
 
 if __name__ == "__main__":

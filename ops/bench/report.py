@@ -5,6 +5,7 @@ unit, peer, peer_figure, ratio, goal, met; and measure (a short name), better, t
 note. Absent values are null.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -56,24 +57,31 @@ def regressions(now: Sequence[Figure], committed: Sequence[Figure]) -> list[str]
     ratio that was there and cannot be taken any more counts as well.
     """
     before = {(f.measure, f.peer): f for f in committed if f.ratio is not None}
-    found = []
-    for figure in now:
-        known = before.get((figure.measure, figure.peer))
-        if known is None or known.ratio is None:
-            continue
-        name = f"{figure.what}, against {figure.peer}"
-        if figure.ratio is None:
-            found.append(f"{name}: no ratio ({figure.note}), it was {known.ratio:.2f}")
-            continue
-        kept = (
-            figure.ratio / known.ratio if figure.better == "higher" else known.ratio / figure.ratio
-        )
-        if kept < 1 - REGRESSION:
-            found.append(
-                f"{name}: the ratio is {figure.ratio:.2f}, it was {known.ratio:.2f} "
-                f"({figure.better} is better, {1 - kept:.0%} worse)"
-            )
-    return found
+    both = [(figure, before.get((figure.measure, figure.peer))) for figure in now]
+    said = (fallen(figure, known) for figure, known in both if known is not None)
+    return [words for words in said if words is not None]
+
+
+def comparable(ratio: float | None) -> bool:
+    """Whether a ratio says anything: it is there, and a number above nothing."""
+    return ratio is not None and math.isfinite(ratio) and ratio > 0
+
+
+def fallen(figure: Figure, known: Figure) -> str | None:
+    """By how much a ratio is worse than the `known` one, in words; None: by REGRESSION at most."""
+    then = f"it was {known.ratio:.2f}" if known.ratio is not None else "there was none"
+    if figure.ratio is None or not comparable(figure.ratio):
+        why = figure.note if figure.ratio is None else f"it came out as {figure.ratio:g}"
+        return f"{about(figure)}: no ratio ({why}), {then}"
+    if known.ratio is None or not comparable(known.ratio):
+        return f"{about(figure)}: the ratio is {figure.ratio:.2f}, {then}: nothing to compare with"
+    kept = figure.ratio / known.ratio if figure.better == "higher" else known.ratio / figure.ratio
+    if kept >= 1 - REGRESSION:
+        return None
+    return (
+        f"{about(figure)}: the ratio is {figure.ratio:.2f}, {then} "
+        f"({figure.better} is better, {1 - kept:.0%} worse)"
+    )
 
 
 def verdict(figure: Figure) -> str:

@@ -1,5 +1,6 @@
 """A whole run of benches: what fails is told, and what the exit code says."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,11 @@ def test_no_measure_is_begun_when_there_is_no_time_left(
     monkeypatch.setattr("ops.bench.main.MINUTES_MAX", -1.0)
     (found,) = measured(bench(tmp_path), [("one", lambda _: figures(120))])
     assert found.note == "there was no time left"
+
+
+def test_a_figure_that_is_no_number_is_a_failure(capsys: pytest.CaptureFixture[str]):
+    assert exit_code(figures(math.nan), None, required=False) == 1
+    assert "what: the figure is nan" in capsys.readouterr().err
 
 
 def test_a_missed_goal_is_a_result_and_no_failure():
@@ -88,6 +94,7 @@ def test_a_run_is_compared_with_the_file_as_it_was_before_it_wrote_it(
         b'[{"a":' * 20_000,
         to_json(figures(90))[:-9],
         to_json(figures(90, None)),
+        to_json(figures(0)),
     ],
 )
 def test_nothing_is_measured_when_there_is_nothing_to_compare_with(

@@ -1,6 +1,7 @@
 """Reports of benches: the JSON's shape, the table, and what counts as having fallen."""
 
 import json
+import math
 
 import msgspec
 import pytest
@@ -115,6 +116,17 @@ def test_a_ratio_that_cannot_be_taken_any_more_has_fallen():
     )
     (words,) = regressions([lost], [with_ratio(1.0)])
     assert "gone" in words
+
+
+@pytest.mark.parametrize("ratio", [0.0, -1.0, math.nan, math.inf])
+@pytest.mark.parametrize("better", ["higher", "lower"])
+def test_a_ratio_that_is_no_number_above_nothing_is_told_and_not_reckoned_with(
+    ratio: float, better: str
+):
+    (now,) = regressions([with_ratio(ratio, better)], [with_ratio(1.0, better)])
+    assert f"no ratio (it came out as {ratio:g}), it was 1.00" in now
+    (before,) = regressions([with_ratio(1.0, better)], [with_ratio(ratio, better)])
+    assert "nothing to compare with" in before
 
 
 def test_numbers_have_three_digits_or_are_whole():
