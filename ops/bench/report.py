@@ -6,7 +6,7 @@ note. Absent values are null.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -50,16 +50,38 @@ def _null_for_empty(values: dict[str, object]) -> dict[str, object]:
     return {name: None if value == "" else value for name, value in values.items()}
 
 
-def regressions(now: Sequence[Figure], committed: Sequence[Figure]) -> list[str]:
+def regressions(
+    now: Sequence[Figure],
+    committed: Sequence[Figure],
+    left_out: Collection[tuple[str, str]] = (),
+) -> list[str]:
     """What has become worse by more than REGRESSION, in words; only ratios are compared.
 
     Figures of two machines, or of one on two days, say little; ratios taken within a run do. A
-    ratio that was there and cannot be taken any more counts as well.
+    ratio that was there and cannot be taken any more counts as well, and one that is gone with its
+    peer or its line, where others of the same measure were taken. `left_out`: the (measure, peer)
+    that this run does without.
     """
-    before = {(f.measure, f.peer): f for f in committed if f.ratio is not None}
-    both = [(figure, before.get((figure.measure, figure.peer))) for figure in now]
-    said = (fallen(figure, known) for figure, known in both if known is not None)
-    return [words for words in said if words is not None]
+    taken = {(figure.measure, figure.peer): figure for figure in now}
+    ran = {_module(figure) for figure in now}
+    found = []
+    for known in committed:
+        key = (known.measure, known.peer)
+        if known.ratio is None or _module(known) not in ran:
+            continue
+        if key in taken:
+            words = fallen(taken[key], known)
+        elif key in left_out:
+            words = None
+        else:
+            words = f"{about(known)}: it is not measured any more, its ratio was {known.ratio:.2f}"
+        found += [] if words is None else [words]
+    return found
+
+
+def _module(figure: Figure) -> str:
+    """The NAME of the measure that a line is of: what stands before the first hyphen."""
+    return figure.measure.partition("-")[0]
 
 
 def comparable(ratio: float | None) -> bool:

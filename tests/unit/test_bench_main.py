@@ -3,13 +3,18 @@
 import math
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ops.bench import main as whole
 from ops.bench.bench import Bench
 from ops.bench.main import MEASURES, QUICK, exit_code, measured
 from ops.bench.measure import PRODUCT, Figure, Goal, Measure, Trials, figures_of
-from ops.bench.report import from_json, to_json
+from ops.bench.measures import depth
+from ops.bench.peers_of_stage import BARE, BARE_PAGES
+from ops.bench.report import from_json, regressions, to_json
+
+COMMITTED = Path(__file__).parents[2] / "docs" / "performance.json"
 
 MEASURE = Measure("m", "what", "1/s", higher_is_better=True, goals=(Goal(1.0, "peer"),))
 
@@ -80,6 +85,31 @@ def test_a_run_is_compared_with_the_file_as_it_was_before_it_wrote_it(
     assert whole.main(words) == 1
     assert "0.90, it was 1.20" in capsys.readouterr().err
     assert from_json(committed.read_bytes()) == figures(90)
+
+
+def test_a_ratio_that_is_gone_is_a_failure(capsys: pytest.CaptureFixture[str]):
+    found = figures(120)
+    gone = msgspec.structs.replace(found[0], peer="another")
+    assert exit_code(found, [*found, gone], required=False) == 1
+    assert "against another: it is not measured any more" in capsys.readouterr().err
+    assert exit_code(found, [*found, gone], required=False, left_out=[("m", "another")]) == 0
+
+
+def test_a_measure_without_a_figure_is_told(tmp_path: Path):
+    (found,) = measured(bench(tmp_path), [("one", lambda _: [])])
+    assert (found.measure, found.figure, found.note) == ("one", None, "it gave no figure")
+
+
+def test_a_quick_run_misses_no_ratio_of_the_committed_file_but_those_it_does_without():
+    """What quick runs give, by their modules: the names are those of docs/performance.json."""
+    committed = from_json(COMMITTED.read_bytes())
+    given = {("fanout-1000", BARE), ("pages-most", BARE_PAGES), ("depth", depth.PEER)}
+    now = [f for f in committed if (f.measure, f.peer) in given]
+    assert len(now) == len(given) == len(QUICK)
+    assert regressions(now, committed, whole.QUICK_WITHOUT) == []
+    assert regressions(now[:1], committed, whole.QUICK_WITHOUT) == []
+    for key in whole.QUICK_WITHOUT:
+        assert key in {(f.measure, f.peer) for f in committed}
 
 
 @pytest.mark.parametrize(

@@ -106,8 +106,24 @@ def test_a_ratio_worse_by_a_fifth_has_fallen(before: float, now: float, better: 
 
 
 def test_only_the_same_measure_and_peer_are_compared():
-    assert not regressions([with_ratio(0.1, peer="java")], [with_ratio(1.0)])
+    found = regressions([with_ratio(0.1, peer="java"), with_ratio(1.0)], [with_ratio(1.0)])
+    assert not found
     assert not regressions([with_ratio(0.1)], [])
+
+
+def test_a_peer_and_a_line_that_are_gone_have_fallen():
+    line = msgspec.structs.replace(with_ratio(2.0), measure="m-p50", what="half of them")
+    gone = regressions([with_ratio(1.0, peer="java")], [with_ratio(1.0), line])
+    assert gone == [
+        "w, against bare loop: it is not measured any more, its ratio was 1.00",
+        "half of them, against bare loop: it is not measured any more, its ratio was 2.00",
+    ]
+
+
+def test_what_the_run_does_without_has_not_fallen():
+    other = msgspec.structs.replace(with_ratio(1.0), measure="m_beside-p50")
+    now = [with_ratio(1.0, peer="java")]
+    assert not regressions(now, [with_ratio(1.0), other], {("m", "bare loop")})
 
 
 def test_a_ratio_that_cannot_be_taken_any_more_has_fallen():

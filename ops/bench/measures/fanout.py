@@ -50,6 +50,13 @@ RATES = {
 GOALS = (Goal(0.85, BARE), Goal(1.5, JAVA), Goal(1.2, REDIS), Goal(12.0, STREAM_FRAMEWORK))
 
 
+QUICK_WITHOUT = (
+    *((f"{NAME}-1000", peer) for peer in WRITERS if peer != BARE),
+    *((f"{NAME}-10000", peer) for peer in WRITERS),
+)
+"""Lines and peers that a quick run leaves out."""
+
+
 def run(bench: Bench) -> list[Figure]:
     """Both sizes; a quick run has 1,000 followers and the bare loop."""
     stage = bench.graph()

@@ -37,6 +37,12 @@ READER_COUNT = 2_000
 BARE_HOPS = "two bare hops"
 FIRST_READER = READERS_FROM + 4 * 10_000_000
 ROUNDS = 3
+QUICK_WITHOUT = (
+    (f"{NAME}-p50", BARE_HOPS),
+    (f"{NAME}-p99", BARE_HOPS),
+    (f"{NAME}-read", BARE_PAGES),
+)
+"""Lines and peers that a quick run leaves out."""
 
 
 def prepare(bench: Bench) -> Stage:
