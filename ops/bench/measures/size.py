@@ -1,5 +1,9 @@
 """Size: bytes on disk per inbox entry, after a major compaction, once the Higgs week is applied.
 
+A stage on which `week` was taken holds the week's posts as often as that had rounds (twice in a
+whole run), each time under new ids; on one of its own they are applied once. The line says of how
+many entries it is.
+
 All store files of the inbox's regions count, with their indexes and Bloom filters; the write-ahead
 log does not. Which encoding is best is measured too: the rows of a quarter of the readers are
 copied into a table of each form, flushed, compacted and weighed.
@@ -13,7 +17,7 @@ from ops.bench import hbase_files
 from ops.bench.bench import Bench
 from ops.bench.hbase_files import Form
 from ops.bench.measure import PRODUCT, Figure, Goal, Measure, Trials, figures_of
-from ops.bench.measures.week import STAGE, apply_follows, apply_posts
+from ops.bench.measures.week import STAGE, apply_follows, apply_posts, name_of
 from ops.bench.stage import Stage
 
 NAME = "size"
@@ -39,17 +43,23 @@ def run(bench: Bench) -> list[Figure]:
     entries = sum(len(rows.versions) for rows in rows_of(stage, b""))
     each = weight / entries
     bench.tell(f"{entries:,} entries of {each:.2f} bytes")
-    own = Measure(
-        NAME,
-        "bytes on disk per inbox entry, the Higgs week, compacted",
-        "bytes",
-        higher_is_better=False,
-        goals=(Goal(BYTES_MAX),),
-    )
-    found = figures_of(own, Trials({PRODUCT: [each]}), f"{entries:,} entries")
+    found = of_inbox(each, entries, name_of(bench.week()))
     by_form = {form: weighed(bench, stage, form) for form in FORMS}
     stage.start_ingest()
     return found + [figure for form, size in by_form.items() for figure in _of_form(form, size)]
+
+
+def of_inbox(each: float, entries: int, week: str) -> list[Figure]:
+    """The line of the product's own table: `each` is bytes an entry, `week` what was applied."""
+    measure = Measure(
+        NAME,
+        f"bytes on disk per inbox entry, {entries:,} entries of {week}, compacted",
+        "bytes",
+        higher_is_better=False,
+        goals=(Goal(BYTES_MAX),),
+        count=entries,
+    )
+    return figures_of(measure, Trials({PRODUCT: [each]}))
 
 
 def _of_form(form: Form, size: float) -> list[Figure]:

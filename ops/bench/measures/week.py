@@ -36,7 +36,7 @@ def run(bench: Bench) -> list[Figure]:
     week = bench.week()
     stage = bench.stage(STAGE)
     stage.once("week")  # who comes later need not bring it again
-    name = "the Higgs week" if week.whole else "a sample of the Higgs week"
+    name = name_of(week)
     follows_s = apply_follows(bench, stage, week)
     stage.tables.create(PEER_TABLES)
     spans: list[dict[int, tuple[int, int]]] = []
@@ -75,6 +75,11 @@ def run(bench: Bench) -> list[Figure]:
         *figures_of(measure, trials, note),
         *figures_of(edges, Trials({PRODUCT: [follows_s]})),
     ]
+
+
+def name_of(week: Week) -> str:
+    """What people call it: the dataset, or its sample."""
+    return "the Higgs week" if week.whole else "a sample of the Higgs week"
 
 
 def apply_follows(bench: Bench, stage: Stage, week: Week) -> float:
