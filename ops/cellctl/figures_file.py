@@ -4,7 +4,14 @@ from pathlib import Path
 
 from idgen.errors import BadRequest, NotFound
 from ops.cellctl.outcome import Ended, Exit
-from ops.planner.figures import REMEDY, FigureMissing, Measured, NoFigures, measured
+from ops.planner.figures import (
+    REMEDY,
+    FigureMissing,
+    FigureUnfit,
+    Measured,
+    NoFigures,
+    measured,
+)
 
 _OPS = Path(__file__).resolve().parents[1]
 INSTALLED = _OPS / "data" / "performance.json"
@@ -23,7 +30,7 @@ def read_figures(file: Path | None) -> Measured:
     """The figures of a file, or of the usual one.
 
     Raises NotFound or BadRequest for a file that is not there or something else, and Ended
-    (precondition) for a figure that is missing.
+    (precondition) for a figure that is missing or unfit.
     """
     path = file or usual_file()
     try:
@@ -33,5 +40,5 @@ def read_figures(file: Path | None) -> Measured:
     except NoFigures as error:
         why = f"{path} is no performance.json ({error}): {REMEDY}"
         raise BadRequest("--figures", why) from error
-    except FigureMissing as error:
+    except (FigureMissing, FigureUnfit) as error:
         raise Ended(Exit.PRECONDITION, f"{path}: {error}") from error

@@ -16,6 +16,10 @@ class FigureMissing(Exception):
     """A figure that the plan needs is not there; the message names it and the remedy."""
 
 
+class FigureUnfit(Exception):
+    """A figure is there, but no plan can be made from it; the message names it and the remedy."""
+
+
 class NoFigures(ValueError):
     """Bytes that are no performance.json."""
 
@@ -54,15 +58,31 @@ SOURCES = {
 assert set(SOURCES) == {field.name for field in fields(Measured)}
 
 
+_UNITS = {
+    "fanout-1000": "deliveries/s",
+    "pages-most": "pages/s",
+    "pages-read": "pages/s",
+    "week": "s",
+    "size": "bytes",
+    "memory": "MiB",
+    "giant-warm": "s",
+}
+"""Of each measure that a plan is made from."""
+
+
 class _Line(msgspec.Struct, frozen=True):
     measure: str
     figure: float | None
+    unit: str | None = None
     count: int = 0
     note: str | None = None
 
 
 def measured(performance: bytes) -> Measured:
-    """The figures in the bytes of a performance.json. Raises NoFigures, FigureMissing."""
+    """The figures in the bytes of a performance.json.
+
+    Raises NoFigures, FigureMissing and FigureUnfit.
+    """
     try:
         lines = msgspec.json.decode(performance, type=list[_Line])
     except msgspec.MsgspecError as error:
@@ -92,6 +112,10 @@ def _figure(line: _Line) -> float:
         why = f" ({line.note})" if line.note else ""
         said = line.figure or "missing"
         raise FigureMissing(f"the figure {line.measure!r} is {said}{why}: {REMEDY}")
+    unit = _UNITS[line.measure]
+    if line.unit != unit:
+        said = f"in {line.unit!r}" if line.unit else "without a unit"
+        raise FigureUnfit(f"the figure {line.measure!r} is {said} and not in {unit!r}: {REMEDY}")
     return line.figure
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from ops.cellctl import figures_file
 from tests.cli.stand_in import Bench
-from tests.unit.planner_figures import figures, performance
+from tests.unit.planner_figures import figures, line, performance
 
 
 @pytest.fixture
@@ -115,6 +115,16 @@ def test_a_missing_figure_is_a_precondition_with_a_remedy(bench, tmp_path):
     result = bench.run("plan", "--figures", str(path))
     assert result.exit_code == 5
     assert "there is no figure 'size'" in result.stderr
+    assert "make bench" in result.stderr
+
+
+def test_a_figure_in_another_unit_is_a_precondition_with_a_remedy(bench, tmp_path):
+    path = tmp_path / "some.json"
+    others = [each for each in figures() if each.measure != "size"]
+    path.write_bytes(performance([*others, line("size", 0.0083, unit="KiB")]))
+    result = bench.run("plan", "--figures", str(path))
+    assert result.exit_code == 5
+    assert f"{path}: the figure 'size' is in 'KiB' and not in 'bytes'" in result.stderr
     assert "make bench" in result.stderr
 
 

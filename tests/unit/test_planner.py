@@ -1,10 +1,12 @@
 """Plans for loads, each reckoned by hand from round figures."""
 
+from pathlib import Path
+
 import pytest
 
 from ops.bench.measures import fanout, giant, memory, pages, size, week
 from ops.planner.amounts import amount, count, percent, span
-from ops.planner.figures import SOURCES, FigureMissing, NoFigures, measured
+from ops.planner.figures import SOURCES, FigureMissing, FigureUnfit, NoFigures, measured
 from ops.planner.limits import limits, years_until
 from ops.planner.load import Load, kept_share
 from ops.planner.plan import Plan, deciding, make_plan
@@ -12,6 +14,7 @@ from ops.planner.presets import Wanted, design, design_notes, site
 from ops.planner.resources import Kind, Resource, Setting, machines_by_kind
 from tests.unit.planner_figures import KEEPING, MACHINE, MEASURED, figures, line, performance
 
+COMMITTED = Path(__file__).parents[2] / "docs" / "performance.json"
 SETTING = Setting(MEASURED, KEEPING, MACHINE)
 LOAD = Load(
     users=10e6,
@@ -45,9 +48,10 @@ def test_the_names_are_those_that_the_bench_gives():
         assert name in names
 
 
-@pytest.mark.parametrize(
-    "name", ["fanout-1000", "pages-most", "pages-read", "giant-warm", "week", "size", "memory"]
-)
+NAMES = ("fanout-1000", "pages-most", "pages-read", "giant-warm", "week", "size", "memory")
+
+
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("value", [None, 0.0])
 def test_a_figure_that_is_not_there_is_named_with_its_remedy(name, value):
     others = [each for each in figures() if each.measure != name]
@@ -56,6 +60,19 @@ def test_a_figure_that_is_not_there_is_named_with_its_remedy(name, value):
     failed = line(name, value, count=1_000, note="there was no time left")
     with pytest.raises(FigureMissing, match=f"'{name}'.*no time left.*make bench"):
         measured(performance([*others, failed]))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("unit", "said"), [("ns", "in 'ns'"), ("", "without a unit")])
+def test_a_figure_in_another_unit_is_refused_with_both_and_a_remedy(name, unit, said):
+    lines = [each for each in figures() if each.measure != name]
+    other = line(name, 7.0, unit=unit, count=1_000)
+    with pytest.raises(FigureUnfit, match=f"'{name}' is {said} and not in .*make bench"):
+        measured(performance([*lines, other]))
+
+
+def test_the_units_are_those_that_the_bench_writes():
+    measured(COMMITTED.read_bytes())
 
 
 def test_a_figure_that_does_not_say_of_how_many_is_no_use():
