@@ -58,16 +58,31 @@ SOURCES = {
 assert set(SOURCES) == {field.name for field in fields(Measured)}
 
 
-_UNITS = {
-    "fanout-1000": "deliveries/s",
-    "pages-most": "pages/s",
-    "pages-read": "pages/s",
-    "week": "s",
-    "size": "bytes",
-    "memory": "MiB",
-    "giant-warm": "s",
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How a figure has to be: its unit, and from where to where it is plausible."""
+
+    unit: str
+    least: float
+    most: float
+
+
+_RATE = (0.1, 1e9)
+_SECONDS = (1e-3, 1e7)
+_EACH_BYTES = (0.1, 1e9)
+_COUNT_MOST = 10**12
+_FORMS = {
+    "fanout-1000": _Form("deliveries/s", *_RATE),
+    "pages-most": _Form("pages/s", *_RATE),
+    "pages-read": _Form("pages/s", *_RATE),
+    "week": _Form("s", *_SECONDS),
+    "size": _Form("bytes", *_EACH_BYTES),
+    "memory": _Form("MiB", 1.0, 1e9),
+    "giant-warm": _Form("s", *_SECONDS),
 }
-"""Of each measure that a plan is made from."""
+"""Of each measure that a plan is made from. Wide: for any machine, but for none that cannot be."""
+_POSTS = _Form("posts/s", *_RATE)
+_EDGE = _Form("bytes an edge", *_EACH_BYTES)
 
 
 class _Line(msgspec.Struct, frozen=True):
@@ -85,16 +100,18 @@ def measured(performance: bytes) -> Measured:
     """
     try:
         lines = msgspec.json.decode(performance, type=list[_Line])
-    except msgspec.MsgspecError as error:
+    except (ValueError, RecursionError) as error:  # also of text that is not UTF-8, and nested
         raise NoFigures(str(error)) from error
     week, memory = _line(lines, "week"), _line(lines, "memory")
+    posts_per_s = _count(week) / _figure(week)
+    edge_bytes = _figure(memory) * MIB / _count(memory)
     return Measured(
         deliveries_per_s=_figure(_line(lines, "fanout-1000")),
-        posts_per_s=_count(week) / _figure(week),
+        posts_per_s=_plausible("week", posts_per_s, _POSTS),
         kept_pages_per_s=_figure(_line(lines, "pages-most")),
         read_pages_per_s=_figure(_line(lines, "pages-read")),
         entry_bytes=_figure(_line(lines, "size")),
-        edge_bytes=_figure(memory) * MIB / _count(memory),
+        edge_bytes=_plausible("memory", edge_bytes, _EDGE),
         million_s=_figure(_line(lines, "giant-warm")),
     )
 
@@ -108,19 +125,32 @@ def _line(lines: Sequence[_Line], measure: str) -> _Line:
 
 
 def _figure(line: _Line) -> float:
-    if line.figure is None or line.figure <= 0:
+    name, form = line.measure, _FORMS[line.measure]
+    if line.figure is None:
         why = f" ({line.note})" if line.note else ""
-        said = line.figure or "missing"
-        raise FigureMissing(f"the figure {line.measure!r} is {said}{why}: {REMEDY}")
-    unit = _UNITS[line.measure]
-    if line.unit != unit:
+        raise FigureMissing(f"the figure {name!r} is missing{why}: {REMEDY}")
+    if line.unit != form.unit:
         said = f"in {line.unit!r}" if line.unit else "without a unit"
-        raise FigureUnfit(f"the figure {line.measure!r} is {said} and not in {unit!r}: {REMEDY}")
-    return line.figure
+        raise FigureUnfit(f"the figure {name!r} is {said} and not in {form.unit!r}: {REMEDY}")
+    return _plausible(name, line.figure, form)
+
+
+def _plausible(name: str, value: float, form: _Form) -> float:
+    """The value, which no plan can be reckoned from when it is 0 or as good as endless."""
+    if not form.least <= value <= form.most:
+        raise FigureUnfit(
+            f"the figure {name!r} says {value:g} {form.unit}, where {form.least:g} to "
+            f"{form.most:g} are plausible: {REMEDY}"
+        )
+    return value
 
 
 def _count(line: _Line) -> int:
     """Of how many things the figure is."""
     if line.count <= 0:
         raise FigureMissing(f"the figure {line.measure!r} has no count: {REMEDY}")
+    if line.count > _COUNT_MOST:
+        raise FigureUnfit(
+            f"the figure {line.measure!r} says it is of more than {_COUNT_MOST:,}: {REMEDY}"
+        )
     return line.count

@@ -52,14 +52,36 @@ NAMES = ("fanout-1000", "pages-most", "pages-read", "giant-warm", "week", "size"
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("value", [None, 0.0])
-def test_a_figure_that_is_not_there_is_named_with_its_remedy(name, value):
+def test_a_figure_that_is_not_there_is_named_with_its_remedy(name):
     others = [each for each in figures() if each.measure != name]
     with pytest.raises(FigureMissing, match=f"'{name}'.*make bench"):
         measured(performance(others))
-    failed = line(name, value, count=1_000, note="there was no time left")
-    with pytest.raises(FigureMissing, match=f"'{name}'.*no time left.*make bench"):
+    failed = line(name, None, count=1_000, note="there was no time left")
+    with pytest.raises(FigureMissing, match=f"'{name}' is missing.*no time left.*make bench"):
         measured(performance([*others, failed]))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("value", [0.0, -1.0, 5e-324, 1e-30, 1e30, 1e300])
+def test_a_figure_that_no_machine_has_is_refused_with_what_is_plausible(name, value):
+    lines = [each for each in figures() if each.measure != name]
+    other = line(name, value, count=1_000, note="a note about something else")
+    with pytest.raises(FigureUnfit, match=f"'{name}' says .*plausible: .*make bench") as refused:
+        measured(performance([*lines, other]))
+    assert f"{value:g} " in str(refused.value)
+    assert "something else" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "figure", "count"),
+    [("week", 50.0, 10**400), ("week", 50.0, 10**13), ("week", 1e-3, 10**12), ("week", 9e6, 1),
+     ("memory", 90.0, 10**400), ("memory", 90.0, 10**10), ("memory", 9e6, 1)],
+)  # fmt: skip
+def test_a_count_that_makes_no_plausible_figure_is_refused(name, figure, count):
+    lines = [each for each in figures() if each.measure != name]
+    written = performance([*lines, line(name, figure, count=77_777)])
+    with pytest.raises(FigureUnfit, match=f"'{name}'.*make bench"):
+        measured(written.replace(b"77777", str(count).encode()))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -81,7 +103,11 @@ def test_a_figure_that_does_not_say_of_how_many_is_no_use():
         measured(performance([*others, line("week", 50.0)]))
 
 
-@pytest.mark.parametrize("data", [b"", b"{}", b"[1]", b'[{"measure": "size"}]', b"\xff"])
+OTHER_BYTES = (b"", b"{}", b"[1]", b'[{"measure": "size"}]', b"\xff", b'[{"measure": "\xff"}]',
+               b'[{"a": ' * 20_000)  # fmt: skip
+
+
+@pytest.mark.parametrize("data", OTHER_BYTES)
 def test_other_bytes_are_no_figures(data):
     with pytest.raises(NoFigures):
         measured(data)
