@@ -16,6 +16,8 @@ from ops.planner.figures import (
 _OPS = Path(__file__).resolve().parents[1]
 INSTALLED = _OPS / "data" / "performance.json"
 CHECKOUT = _OPS.parent / "docs" / "performance.json"
+BYTES_MAX = 16 << 20
+"""Of a file that is read: some hundred times what a bench writes."""
 
 
 def usual_file() -> Path:
@@ -34,11 +36,23 @@ def read_figures(file: Path | None) -> Measured:
     """
     path = file or usual_file()
     try:
-        return measured(path.read_bytes())
+        return measured(_bytes_of(path))
     except FileNotFoundError as error:
         raise NotFound(f"there is no file {path}: {REMEDY}") from error
+    except OSError as error:
+        why = f"{path} cannot be read ({error.strerror}): {REMEDY}"
+        raise BadRequest("--figures", why) from error
     except NoFigures as error:
         why = f"{path} is no performance.json ({error}): {REMEDY}"
         raise BadRequest("--figures", why) from error
     except (FigureMissing, FigureUnfit) as error:
         raise Ended(Exit.PRECONDITION, f"{path}: {error}") from error
+
+
+def _bytes_of(path: Path) -> bytes:
+    """What is in a file. Raises NoFigures for one that goes on and on, and OSError."""
+    with path.open("rb") as file:
+        data = file.read(BYTES_MAX + 1)
+    if len(data) > BYTES_MAX:
+        raise NoFigures(f"it has more than {BYTES_MAX:,} bytes")
+    return data

@@ -139,6 +139,14 @@ def test_a_file_that_is_not_there_or_something_else_is_told(bench, tmp_path):
     assert "is no performance.json" in result.stderr
 
 
+@pytest.mark.parametrize("path", ["/proc/self/mem", "/dev/zero"])
+def test_a_file_that_cannot_be_read_whole_is_named(bench, path):
+    result = bench.run("plan", "--figures", path)
+    assert result.exit_code == 2
+    assert f"--figures: {path} " in result.stderr
+    assert "make bench" in result.stderr
+
+
 def test_the_figures_are_those_of_the_package_else_of_the_checkout(bench, tmp_path, monkeypatch):
     installed, checkout = tmp_path / "installed.json", tmp_path / "checkout.json"
     monkeypatch.setattr(figures_file, "INSTALLED", installed)
