@@ -101,7 +101,7 @@ def _machines(outlook: Outlook, later: str) -> Iterator[str]:
     )
     for name, a, b in rows:
         yield f"  {name:<28}{a:>15}  {b:>16}"
-    passed = [limit.name for limit in outlook.limits if limit.factor < 1]
+    passed = [limit.name for limit in outlook.limits if limit.passed]
     if passed:
         yield f"  not enough, see below, for: {'; '.join(passed)}"
     each = now.processes
@@ -116,10 +116,12 @@ def _because(resources: Sequence[Resource], machines: int) -> str:
 
 
 def _limit(limit: Limit) -> Iterator[str]:
-    if limit.factor <= 1:
+    if limit.passed:
         when = "passed already"
     elif limit.years is None:
         when = "not at this growth"
+    elif limit.years == 0:
+        when = "now just enough"
     else:
         when = f"in {span(limit.years)}"
     factor = f"{limit.factor:.2f}" if limit.factor < 10 else amount(limit.factor)

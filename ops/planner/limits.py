@@ -22,7 +22,7 @@ MILLION = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """`factor`: of today's load, at which it is reached; below 1 it is passed already.
+    """`factor`: of today's load, at which it is reached; 1: now, and it is just enough.
 
     `years` until then at the growth that was given, 0 when it is passed; None: not at this growth.
     `machines_help`: whether more machines of the same kind move it; `remedy` says what does.
@@ -34,6 +34,11 @@ class Limit:
     formula: str
     machines_help: bool
     remedy: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether what there is is not enough for the load of now."""
+        return self.factor < 1
 
 
 def limits(
@@ -58,7 +63,7 @@ def limits(
 
 def years_until(factor: float, growth: float) -> float | None:
     """When (1 + growth)^years is the factor; None: never."""
-    if factor <= 1:
+    if factor < 1:
         return 0.0
     return math.log(factor) / math.log1p(growth) if growth > 0 else None
 

@@ -61,6 +61,30 @@ def test_json_has_the_same(bench, figures_json):
     assert found["measured"]["deliveries_per_s"]["measure"] == "fanout-1000"
 
 
+EXACT = ("--users", "1M", "--posts-per-day", "1M", "--fan-out", "1", "--inbox-days", "1",
+         "--posts-days", "8", "--post-bytes", "121", "--firehose-days", "1", "--disk", "1G",
+         "--disk-full", "100%", "--cells", "1")  # fmt: skip
+"""1 M x 2 entries x 16 B and 8 M posts of 121 B are 1 GB, in each of three copies."""
+
+
+@pytest.mark.parametrize(("growth", "when"), [("50%", "now just enough"), ("0%", "not at this")])
+def test_machines_that_are_just_enough_are_not_passed(bench, figures_json, growth, when):
+    words = (*EXACT, "--growth", growth)
+    found = document(bench, figures_json, *words)["limits"]
+    (disk,) = [each for each in found if each["name"] == "a cell: disk"]
+    assert disk["factor"] == 1
+    text = bench.done("plan", "--figures", figures_json, *words)
+    assert "passed already" not in text
+    assert "not enough" not in text
+    assert f"x 1.00      {when}" in text
+
+
+def test_what_is_passed_is_named_with_the_machines(bench, figures_json):
+    text = bench.done("plan", "--figures", figures_json, "--deliver-within", "1")
+    assert "passed already" in text
+    assert "not enough, see below, for: the largest author's post within 1 s" in text
+
+
 def test_options_override_the_preset_and_say_what_is_planned(bench, figures_json):
     found = document(
         bench, figures_json, "--load", "design", "--users", "2M", "--posts-per-day", "1.5M",

@@ -208,7 +208,9 @@ def test_the_largest_author_s_post_is_shared_by_cells():
 def test_when_is_by_growth():
     assert years_until(4.0, 1.0) == pytest.approx(2.0)
     assert years_until(0.5, 1.0) == 0.0
+    assert years_until(1.0, 1.0) == 0.0
     assert years_until(4.0, 0.0) is None
+    assert years_until(1.0, 0.0) is None
     assert years_until(4.0, -0.5) is None
 
 
