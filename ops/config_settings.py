@@ -14,6 +14,8 @@ WEEK_MS: Final = 7 * 24 * 3600 * 1000
 _NAMES: Final = "abcdefghijklmnopqrstuvwxyz"
 _ADDRESS: Final = r"^[^\s:]+:[0-9]{1,5}$|^\[[0-9a-fA-F:]+\]:[0-9]{1,5}$|^$"
 
+PROCESSES_MAX: Final = 64
+"""Of one kind, on one machine: routers, and a cell's dashboards and ingest workers."""
 PARTITIONS_DEFAULT: Final = {"stack": 64, "embedded": 8}
 
 
@@ -103,7 +105,7 @@ class Listen(Section, frozen=True, kw_only=True):
         int,
         Meta(
             ge=1,
-            le=64,
+            le=PROCESSES_MAX,
             description="Routers that `cellctl up` starts under the stack profile, on one port: "
             "the kernel shares out the connections. One process uses one core at most.",
         ),
@@ -113,7 +115,7 @@ class Listen(Section, frozen=True, kw_only=True):
         int,
         Meta(
             ge=1,
-            le=64,
+            le=PROCESSES_MAX,
             description="Dashboards per cell that `cellctl up` starts under the stack profile, all "
             "but the first on free ports: routers ask always the same for a reader.",
         ),
@@ -262,7 +264,7 @@ class Ingest(Section, frozen=True, kw_only=True):
         int,
         Meta(
             ge=1,
-            le=64,
+            le=PROCESSES_MAX,
             description="Ingest workers per cell that `cellctl up` starts under the stack profile; "
             "they share the partitions.",
         ),

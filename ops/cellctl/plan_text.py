@@ -1,16 +1,18 @@
 """An outlook as lines for people, and as the document of --json."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from textwrap import wrap
 from typing import Any
 
-from ops.planner.amounts import amount, percent, span
+from ops.config_settings import PROCESSES_MAX
+from ops.planner.amounts import amount, count, percent, span
 from ops.planner.figures import SOURCES
 from ops.planner.limits import Limit
 from ops.planner.load import ASSUMED, LEFT_OUT, LINEAR
 from ops.planner.outlook import Outlook
-from ops.planner.plan import Plan, deciding
+from ops.planner.plan import Plan, Processes, deciding
 from ops.planner.resources import Resource
 
 COLUMNS = 98
@@ -104,11 +106,25 @@ def _machines(outlook: Outlook, later: str) -> Iterator[str]:
     passed = [limit.name for limit in outlook.limits if limit.passed]
     if passed:
         yield f"  not enough, see below, for: {'; '.join(passed)}"
-    each = now.processes
+    yield from _settings(now.processes)
+
+
+def _settings(each: Processes) -> Iterator[str]:
+    workers = _setting("ingest.workers", each.workers)
     yield (
-        f"  settings now: ingest.workers {each.workers} and listen.dashboards {each.dashboards} in "
-        f"each cell; listen.routers {each.routers}; {each.id_servers} id servers"
+        f"  settings now: {workers} and {_setting('listen.dashboards', each.dashboards)} "
+        "in each cell;"
     )
+    yield f"    {_setting('listen.routers', each.routers)}; {count(each.id_servers, 'id server')}"
+
+
+def _setting(name: str, processes: int) -> str:
+    """So many processes as a setting, spread over machines where one may not have them all."""
+    machines = math.ceil(processes / PROCESSES_MAX)
+    if machines <= 1:
+        return f"{name} {processes}"
+    # Evenly, so that a few machines can have one process less than the setting says.
+    return f"{name} {math.ceil(processes / machines)} on each of {machines:,} machines"
 
 
 def _because(resources: Sequence[Resource], machines: int) -> str:

@@ -21,7 +21,8 @@ DASHBOARDS_OF_BENCH = 2
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """How many services there have to be, as many as the bench had for such a rate.
+    """How many services there have to be, as many as the bench had for such a rate; not bounded by
+    what the settings allow on one machine (`ops.config_settings.PROCESSES_MAX`).
 
     `workers` and `dashboards` are those of a cell (the settings ingest.workers,
     listen.dashboards); `routers` (listen.routers) and `id_servers` the platform's. A router has

@@ -43,6 +43,27 @@ def test_the_design_s_plan_shows_formulas_and_where_its_numbers_do_not_fit(bench
     assert "a cell: disk" in first.partition("WHAT BREAKS FIRST")[2]
 
 
+@pytest.mark.parametrize(
+    ("views_per_s", "said"),
+    [
+        # The bench had two routers for 8,000 pages a second; half of what they do stays free.
+        (128_000, "listen.routers 64; "),
+        (128_001, "listen.routers 33 on each of 2 machines; "),
+        (8e9, "listen.routers 64 on each of 62,500 machines; "),
+    ],
+)
+def test_no_setting_is_told_beyond_what_it_allows(bench, figures_json, views_per_s, said):
+    views = f"{views_per_s * 86_400:.0f}"
+    words = ("--peak", "1", "--views-per-day", views, "--kept", "100%")
+    assert said in bench.done("plan", "--figures", figures_json, *words)
+
+
+def test_a_cell_s_dashboards_are_told_by_machine_as_well(bench, figures_json):
+    words = ("--peak", "1", "--views-per-day", f"{129_000 * 86_400}", "--kept", "100%")
+    text = bench.done("plan", "--figures", figures_json, *words)
+    assert "listen.dashboards 33 on each of 2 machines in each cell" in text
+
+
 def test_json_has_the_same(bench, figures_json):
     found = document(bench, figures_json, "--load", "design")
     assert set(found) == {
