@@ -141,8 +141,8 @@ ASSUMED = (
     Assumed("partitions, with events spread evenly", PARTITIONS, "", "platform.partitions"),
     Assumed("requests that an id server answers", ID_REQUESTS_PER_S, "/s",
             "what it is designed for; no measure"),
-    Assumed("small machines for registry and id servers", SMALL_MACHINES, "",
-            "a majority outlives one of three"),
+    Assumed("small machines for registry and id servers, at least", SMALL_MACHINES, "",
+            "a majority outlives one of three; id servers beyond the third have their own"),
 )  # fmt: skip
 LINEAR = (
     "rates grow with cores: a machine does cores / --bench-cores times what was measured on the "

@@ -37,7 +37,10 @@ class Processes:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Machines for one load. `cell` are the lines of one of `cells` equal cells."""
+    """Machines for one load. `cell` are the lines of one of `cells` equal cells.
+
+    `small_machines`: each has one id server at most, and three of them the registry as well.
+    """
 
     load: Load
     kept: float
@@ -69,6 +72,7 @@ def make_plan(setting: Setting, load: Load, cells: int | None, cell_users: float
     """
     count = cells_for(load, cells, cell_users)
     cell = of_cell(setting, load, count)
+    processes = _processes(setting, load, count)
     firehose = of_firehose(setting, load, count)
     return Plan(
         load=load,
@@ -79,8 +83,8 @@ def make_plan(setting: Setting, load: Load, cells: int | None, cell_users: float
         ids=of_ids(load),
         cell_machines=_whole(cell, setting),
         firehose_machines=_whole(firehose, setting),
-        small_machines=SMALL_MACHINES,
-        processes=_processes(setting, load, count),
+        small_machines=max(SMALL_MACHINES, processes.id_servers),
+        processes=processes,
     )
 
 

@@ -1,5 +1,6 @@
 """Plans for loads, each reckoned by hand from round figures."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -171,6 +172,14 @@ def test_processes_are_as_many_as_the_bench_had_for_such_a_rate():
     assert processes.dashboards == 17  # 10,000 / 2,353, twice; the bench had two
     assert processes.routers == 5  # the bench had two for 8,000
     assert processes.id_servers == 2
+
+
+def test_each_id_server_has_a_small_machine_and_there_are_no_fewer_than_three():
+    for ids_per_s, small in ((200, 3), (30_000, 3), (30_001, 4), (115_741, 12)):
+        load = replace(LOAD, posts_per_day=ids_per_s * 43_200, peak=2)
+        plan = make_plan(SETTING, load, 1, 1)
+        assert plan.small_machines == small
+        assert plan.machines == plan.cell_machines + plan.firehose_machines + small
 
 
 def test_kept_pages_can_be_told():
