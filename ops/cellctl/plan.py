@@ -59,7 +59,7 @@ def command(
     load = load_of(preset, given)
     setting = Setting(read_figures(figures), keeping_of(given), machine_of(given), kept)
     now = make_plan(setting, load, cells, cell_users)
-    later = load.after(years, growth, setting.keeping.longest_days)
+    later = load.after(years, growth)
     outlook = Outlook(
         setting=setting,
         now=now,

@@ -15,8 +15,8 @@ class Load:
 
     `peak`: the busiest second over the mean one. `post_bytes`: a post as it is stored. `follows`:
     whom a user follows, on average. `active`: the share of users who look on one day.
-    `largest_author`: followers of whoever has most. `held`: what came at most on a day that is
-    still kept, over what comes on a day now (above 1 only while the load shrinks).
+    `largest_author`: followers of whoever has most. `growth_before`: what each of the
+    `years_before` has added to it, as a part (above -1).
     """
 
     users: float
@@ -28,7 +28,8 @@ class Load:
     follows: float
     active: float
     largest_author: float
-    held: float = 1.0
+    growth_before: float = 0.0
+    years_before: float = 0.0
 
     @property
     def readers_per_post(self) -> float:
@@ -65,14 +66,20 @@ class Load:
             largest_author=self.largest_author * factor,
         )
 
-    def after(self, years: float, growth: float, kept_days: float) -> "Load":
-        """In so many years, `growth` being the part that is added each year (above -1).
-
-        What is still kept then may have come when there was more: `kept_days` is the longest.
-        """
+    def after(self, years: float, growth: float) -> "Load":
+        """In so many years, `growth` being the part that is added each year (above -1)."""
         grown = self.times((1 + growth) ** years)
-        since = min(kept_days / YEAR_DAYS, years)
-        return replace(grown, held=max(1.0, (1 + growth) ** -since))
+        return replace(grown, growth_before=growth, years_before=years)
+
+    def held(self, kept_days: float) -> float:
+        """What came at most on one of the days that are kept, over what comes on a day now.
+
+        Above 1 only where the load has shrunk: what is still kept may have come when there was
+        more.
+        """
+        since = min(kept_days / YEAR_DAYS, self.years_before)
+        shrunk: float = (1 + self.growth_before) ** -since
+        return max(1.0, shrunk)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +90,6 @@ class Keeping:
     posts_days: float
     firehose_days: float
     replication: int
-
-    @property
-    def longest_days(self) -> float:
-        """Of all that is kept."""
-        return max(self.inbox_days, self.posts_days, self.firehose_days)
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,22 +137,25 @@ def _cores(setting: Setting, load: Load, cells: int) -> tuple[Resource, ...]:
 def _disk(setting: Setting, load: Load, cells: int) -> tuple[Resource, ...]:
     keeping, machine = setting.keeping, setting.machine
     entry_bytes = setting.measured.entry_bytes
-    inbox = load.deliveries_per_day * load.held / cells * keeping.inbox_days * entry_bytes
-    posts = load.posts_per_day * load.held * keeping.posts_days * load.post_bytes
+    entries = load.deliveries_per_day * load.held(keeping.inbox_days) * keeping.inbox_days
+    inbox = entries / cells * entry_bytes
+    came = load.posts_per_day * load.held(keeping.posts_days) * keeping.posts_days
+    posts = came * load.post_bytes
     copies = f"x {_copies(keeping)}"
-    held = _held(load)
+    more_entries, more_posts = (_held(load, x) for x in (keeping.inbox_days, keeping.posts_days))
     entry = f"{n(keeping.inbox_days)} d x {n(entry_bytes)} B ({SOURCES['entry_bytes']}) {copies}"
     post = f"{n(keeping.posts_days)} d x {n(load.post_bytes)} B {copies}"
+    per_day = f"{n(load.deliveries_per_day)} entries/day{more_entries}"
     rows = (
         (
             "inbox",
             inbox,
-            f"{n(load.deliveries_per_day)} entries/day{held} / {count(cells, 'cell')} x {entry}",
+            f"{per_day} / {count(cells, 'cell')} x {entry}",
         ),
         (
             "posts of everybody, kept",
             posts,
-            f"{n(load.posts_per_day)} posts/day{held} x {post}, in every cell",
+            f"{n(load.posts_per_day)} posts/day{more_posts} x {post}, in every cell",
         ),
     )
     return tuple(
@@ -204,15 +207,16 @@ def _memory(setting: Setting, load: Load, cells: int) -> tuple[Resource, ...]:
 def of_firehose(setting: Setting, load: Load, cells: int) -> tuple[Resource, ...]:
     """The lines of the firehose: a disk's and the network's, outwards."""
     keeping, machine = setting.keeping, setting.machine
-    per_day = load.posts_per_day * load.held * load.post_bytes
+    days = keeping.firehose_days
+    per_day = load.posts_per_day * load.held(days) * load.post_bytes
     coming = load.posts_per_s * load.post_bytes
     readers = cells + keeping.replication - 1
-    held = per_day * keeping.firehose_days * keeping.replication
+    held = per_day * days * keeping.replication
     return (
         Resource(
             "firehose, kept", Kind.DISK, held, machine.disk * machine.disk_full, "B",
-            f"{n(load.posts_per_day)} posts/day{_held(load)} x {n(load.post_bytes)} B "
-            f"x {n(keeping.firehose_days)} d x {_copies(keeping)}; "
+            f"{n(load.posts_per_day)} posts/day{_held(load, days)} x {n(load.post_bytes)} B "
+            f"x {n(days)} d x {_copies(keeping)}; "
             f"{_disk_of(machine)}",
         ),
         Resource(
@@ -239,8 +243,9 @@ def _copies(keeping: Keeping) -> str:
     return f"{keeping.replication} {'copy' if keeping.replication == 1 else 'copies'}"
 
 
-def _held(load: Load) -> str:
-    return f" x {n(load.held)} (more came before)" if load.held > 1 else ""
+def _held(load: Load, kept_days: float) -> str:
+    held = load.held(kept_days)
+    return f" x {n(held)} (more came before)" if held > 1 else ""
 
 
 def _disk_of(machine: Machine) -> str:

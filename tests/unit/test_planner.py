@@ -224,11 +224,21 @@ def test_when_is_by_growth():
 
 
 def test_what_shrinks_still_has_on_its_disks_what_came_before():
-    assert LOAD.after(2, 0.5, 365).held == 1.0
-    assert LOAD.after(2, -0.5, 365).held == pytest.approx(2.0)
-    assert LOAD.after(2, -0.5, 5 * 365).held == pytest.approx(4.0)
-    later = LOAD.after(2, -0.5, 5 * 365)
-    assert lines_of(load=later)["inbox"].demand == pytest.approx(lines_of()["inbox"].demand)
+    assert LOAD.after(2, 0.5).held(365) == 1.0
+    assert LOAD.after(2, -0.5).held(365) == pytest.approx(2.0)
+    assert LOAD.after(2, -0.5).held(5 * 365) == pytest.approx(4.0)
+    setting = replace(SETTING, keeping=replace(KEEPING, inbox_days=5 * 365))
+    later = lines_of(load=LOAD.after(2, -0.5), setting=setting)
+    assert later["inbox"].demand == pytest.approx(lines_of(setting=setting)["inbox"].demand)
+
+
+def test_each_line_has_of_what_came_before_as_much_as_it_keeps():
+    """After two years of losing nine tenths a year, on disks for a year, a year and a week."""
+    now, then = lines_of(), lines_of(load=LOAD.after(2, -0.9))
+    for name, held in (("inbox", 10.0), ("posts of everybody, kept", 10.0),
+                       ("firehose, kept", 10 ** (7 / 365))):  # fmt: skip
+        assert then[name].demand == pytest.approx(now[name].demand / 100 * held)
+    assert "x 1.05 (more came before)" in then["firehose, kept"].formula
 
 
 @pytest.mark.parametrize(
