@@ -8,7 +8,7 @@ from click.core import ParameterSource
 
 from ops.cellctl.figures_file import read_figures
 from ops.cellctl.plain import as_json
-from ops.cellctl.plan_options import keeping_of, load_of, machine_of, plan_options
+from ops.cellctl.plan_options import grown, keeping_of, load_of, machine_of, plan_options
 from ops.cellctl.plan_text import document, lines
 from ops.planner.limits import limits
 from ops.planner.outlook import Outlook
@@ -57,9 +57,9 @@ def command(
     if cells is not None and told is not ParameterSource.DEFAULT:
         raise click.UsageError("--cells and --cell-users say the same: give one of them")
     load = load_of(preset, given)
+    later = grown(load, growth, years)
     setting = Setting(read_figures(figures), keeping_of(given), machine_of(given), kept)
     now = make_plan(setting, load, cells, cell_users)
-    later = load.after(years, growth)
     outlook = Outlook(
         setting=setting,
         now=now,

@@ -10,9 +10,11 @@ from idgen.errors import BadRequest
 from ops.cellctl.amount_types import Amount, Percent
 from ops.config_settings import WEEK_MS
 from ops.planner import presets
-from ops.planner.amounts import amount, percent
+from ops.planner.amounts import amount, percent, span
 from ops.planner.load import BASE_BYTES, DAY_S, Keeping, Load, Machine
 
+GROWN_MOST = 1e6
+"""More than from ten thousand users to all people: beyond it a plan is only long numbers."""
 _COUNT = Amount(1)
 _ANY = Amount(0.001)
 _DAYS = Amount(0.01, 36_500)
@@ -107,6 +109,18 @@ def load_of(preset: str, given: dict[str, Any]) -> Load:
                 option, f"{value:g} are more than the {load.users:g} users; give less, or --users"
             )
     return load
+
+
+def grown(load: Load, growth: float, years: float) -> Load:
+    """The load after so many years. Raises BadRequest where it is beyond what can be planned."""
+    factor: float = (1 + growth) ** years
+    if not 1 / GROWN_MOST <= factor <= GROWN_MOST:
+        raise BadRequest(
+            "--growth",
+            f"{percent(growth)} a year for {span(years)} is a load times {factor:.2g}, and plans "
+            f"are for at most {GROWN_MOST:,.0f} times more or less; give less, or fewer --years",
+        )
+    return load.after(years, growth)
 
 
 def keeping_of(given: dict[str, Any]) -> Keeping:

@@ -32,7 +32,7 @@ def span(years: float) -> str:
 
 def percent(share: float) -> str:
     """A part of one: 50 %."""
-    return f"{100 * share:.3g} %"
+    return f"{_digits(100 * share)} %"
 
 
 def _digits(value: float) -> str:

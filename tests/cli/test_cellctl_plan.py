@@ -1,6 +1,7 @@
 """`cellctl plan`: what it says, where its figures are from, and what it refuses."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -136,6 +137,8 @@ def test_options_override_the_preset_and_say_what_is_planned(bench, figures_json
         (["--peak", "0.5"], "--peak"),
         (["--growth", "-100%"], "give -99.9% to 10000%"),
         (["--growth", "-150"], "--growth"),
+        (["--growth", "10000%", "--years", "50"], "--growth: 10,000 % a year for 50 years"),
+        (["--growth", "-99.9%", "--years", "4"], "give less, or fewer --years"),
         (["--growth", "fast"], "write it as 50%"),
         (["--years", "-1"], "--years"),
         (["--headroom", "100%"], "--headroom"),
@@ -152,6 +155,13 @@ def test_bad_input_is_refused_by_option_with_a_remedy(bench, figures_json, words
     assert result.exit_code == 2
     assert said in result.stderr
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize(("growth", "years"), [("40%", "40"), ("-99.9%", "1.9"), ("10000%", "2.9")])
+def test_no_number_of_a_plan_is_longer_than_its_column(bench, figures_json, growth, years):
+    words = ("--figures", figures_json, "--growth", growth, "--years", years)
+    text = bench.done("plan", *words)
+    assert max(len(number) for number in re.findall(r"[\d,.]+", text)) <= len("1,234,567,890,123")
 
 
 def test_a_missing_figure_is_a_precondition_with_a_remedy(bench, tmp_path):

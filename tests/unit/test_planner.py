@@ -258,5 +258,5 @@ def test_amounts_have_three_digits_and_a_prefix(value, unit, said):
 )  # fmt: skip
 def test_times_are_in_the_unit_that_suits_them(years, said):
     assert span(years) == said
-    assert percent(0.5) == "50 %"
+    assert (percent(0.5), percent(0.0476), percent(100)) == ("50 %", "4.76 %", "10,000 %")
     assert (count(1, "cell"), count(9, "cell")) == ("1 cell", "9 cells")
