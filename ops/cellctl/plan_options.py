@@ -108,6 +108,12 @@ def load_of(preset: str, given: dict[str, Any]) -> Load:
             raise BadRequest(
                 option, f"{value:g} are more than the {load.users:g} users; give less, or --users"
             )
+    if load.fan_out > load.largest_author:
+        raise BadRequest(
+            "--fan-out",
+            f"{load.fan_out:g} followers on average are more than the {load.largest_author:g} of "
+            "--largest-author; give less, or a larger one",
+        )
     return load
 
 

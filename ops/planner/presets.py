@@ -50,23 +50,24 @@ class Wanted:
 def site(wanted: Wanted) -> Load:
     """A site: a post and ten views by each user a day, twice as many in the busiest second."""
     users = _or(wanted.users, SITE_USERS)
+    fan_out = _fan_out(wanted, users)
     return Load(
         users=users,
         posts_per_day=_or(wanted.posts_per_day, SITE_POSTS_PER_USER * users),
         views_per_day=_or(wanted.views_per_day, SITE_VIEWS_PER_USER * users),
         peak=_or(wanted.peak, SITE_PEAK),
         post_bytes=_or(wanted.post_bytes, SITE_POST_BYTES),
-        fan_out=_or(wanted.fan_out, min(FAN_OUT, users)),
+        fan_out=fan_out,
         follows=_or(wanted.follows, min(FOLLOWS, users)),
         active=_or(wanted.active, ACTIVE),
-        largest_author=_or(wanted.largest_author, min(LARGEST_AUTHOR, users)),
+        largest_author=_largest_author(wanted, users, fan_out),
     )
 
 
 def design(wanted: Wanted) -> Load:
     """The design's load; posts a day follow from its writes and the fan-out, unless given."""
-    fan_out = _or(wanted.fan_out, FAN_OUT)
     users = _or(wanted.users, DESIGN_USERS)
+    fan_out = _fan_out(wanted, users)
     posts = _or(wanted.posts_per_day, DESIGN_WRITES_PER_S * DAY_S / (fan_out + 1))
     return Load(
         users=users,
@@ -77,8 +78,18 @@ def design(wanted: Wanted) -> Load:
         fan_out=fan_out,
         follows=_or(wanted.follows, min(FOLLOWS, users)),
         active=_or(wanted.active, ACTIVE),
-        largest_author=_or(wanted.largest_author, min(LARGEST_AUTHOR, users)),
+        largest_author=_largest_author(wanted, users, fan_out),
     )
+
+
+def _fan_out(wanted: Wanted, users: float) -> float:
+    """As given, else no more than there are users and than the largest author has."""
+    return _or(wanted.fan_out, min(FAN_OUT, users, _or(wanted.largest_author, users)))
+
+
+def _largest_author(wanted: Wanted, users: float, fan_out: float) -> float:
+    """As given, else no fewer than authors have on average, nor more than there are users."""
+    return _or(wanted.largest_author, min(max(LARGEST_AUTHOR, fan_out), users))
 
 
 PRESETS = {"site": site, "design": design}

@@ -134,6 +134,8 @@ def test_options_override_the_preset_and_say_what_is_planned(bench, figures_json
         (["--fan-out", "0"], "--fan-out"),
         (["--users", "100", "--fan-out", "200"], "--fan-out: 200 are more than the 100 users"),
         (["--users", "100", "--largest-author", "1k"], "--largest-author"),
+        (["--fan-out", "1000", "--largest-author", "10"], "--fan-out: 1000 followers on average"),
+        (["--load", "design", "--fan-out", "11", "--largest-author", "10"], "--largest-author"),
         (["--peak", "0.5"], "--peak"),
         (["--growth", "-100%"], "give -99.9% to 10000%"),
         (["--growth", "-150"], "--growth"),
@@ -155,6 +157,12 @@ def test_bad_input_is_refused_by_option_with_a_remedy(bench, figures_json, words
     assert result.exit_code == 2
     assert said in result.stderr
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize("preset", ["site", "design"])
+def test_few_users_alone_are_a_load_too(bench, figures_json, preset):
+    found = document(bench, figures_json, "--load", preset, "--users", "10")
+    assert found["inputs"]["load"]["fan_out"] == 10
 
 
 @pytest.mark.parametrize(("growth", "years"), [("40%", "40"), ("-99.9%", "1.9"), ("10000%", "2.9")])

@@ -206,6 +206,15 @@ def test_a_preset_gives_way_to_what_is_wanted():
     assert site(Wanted(users=3e6)).views_per_day == 30e6
 
 
+@pytest.mark.parametrize("preset", [site, design])
+def test_what_is_not_given_fits_what_is(preset):
+    few = preset(Wanted(users=10))
+    assert (few.fan_out, few.follows, few.largest_author) == (10, 10, 10)
+    assert preset(Wanted(largest_author=20)).fan_out == 20
+    assert preset(Wanted(users=5e6, fan_out=2e6)).largest_author == 2e6
+    assert preset(Wanted(fan_out=1_000, largest_author=10)).fan_out == 1_000
+
+
 def test_the_largest_author_s_post_is_shared_by_cells():
     (author,) = [
         each for each in limits(SETTING, plan_of(4), 0.5, 10.0) if "largest author" in each.name
