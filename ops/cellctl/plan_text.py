@@ -98,7 +98,7 @@ def _machines(outlook: Outlook, later: str) -> Iterator[str]:
         ("each cell", *(_because(p.cell, p.cell_machines) for p in (now, then))),
         ("cells", f"{now.cells:,}", f"{then.cells:,}"),
         ("firehose", *(_because(p.firehose, p.firehose_machines) for p in (now, then))),
-        ("registry, id servers", f"{now.small_machines}", f"{then.small_machines}"),
+        ("registry, id servers", f"{now.small_machines:,}", f"{then.small_machines:,}"),
         ("all", f"{now.machines:,}", f"{then.machines:,}"),
     )
     for name, a, b in rows:

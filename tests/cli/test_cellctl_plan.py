@@ -159,6 +159,12 @@ def test_bad_input_is_refused_by_option_with_a_remedy(bench, figures_json, words
     assert result.stdout == ""
 
 
+def test_id_servers_are_counted_with_the_small_machines(bench, figures_json):
+    words = ("--figures", figures_json, "--posts-per-day", "1T", "--growth", "0%")
+    text = bench.done("plan", *words)
+    assert re.search(r"registry, id servers +2,315 +2,315\n", text)
+
+
 @pytest.mark.parametrize("preset", ["site", "design"])
 def test_few_users_alone_are_a_load_too(bench, figures_json, preset):
     found = document(bench, figures_json, "--load", preset, "--users", "10")
