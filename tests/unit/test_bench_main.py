@@ -81,6 +81,7 @@ def test_a_run_is_compared_with_the_file_as_it_was_before_it_wrote_it(
     committed.write_bytes(to_json(figures(120)))
     monkeypatch.setattr(whole, "measured", lambda *_: figures(90))
     monkeypatch.setattr(whole.machine, "facts", dict)
+    monkeypatch.setattr(whole, "draw", lambda *_: [])  # matplotlib is of the extra `bench`
     words = ["--only", "depth", "--out", str(tmp_path), "--against", str(committed)]
     assert whole.main(words) == 1
     assert "0.90, it was 1.20" in capsys.readouterr().err
