@@ -94,7 +94,6 @@ class Carrier:
         self._reach = reach
         self._verification: Verification | None = None
         self._probe: tuple[int, tuple[int, ...]] | None = None
-        self._sweep_ms: int | None = None
         self._told_ms = -TELL_MS
         self._stages: dict[Stage, Callable[[Move], Step]] = {
             Stage.BEGIN: self._begin,
@@ -266,19 +265,16 @@ class Carrier:
         unaware = [p for p, s in self._states(cell).items() if s.commands < move.told]
         if unaware:
             return Step(waits_for=_unaware(cell, unaware))
-        return Step(_next(move, walked=Walked()))
+        sweep_ms = self._clock.now_ms() + self._settings.sweep_after_ms
+        return Step(_next(move, walked=Walked(), sweep_ms=sweep_ms))
 
     def _sweep(self, move: Move) -> Step:
-        now_ms = self._clock.monotonic_ms()
-        if self._sweep_ms is None:
-            self._sweep_ms = now_ms + self._settings.sweep_after_ms
-        if now_ms < self._sweep_ms:
-            return Step(waits_for="pages that are being read", wait_ms=self._sweep_ms - now_ms)
+        began_ms = self._clock.monotonic_ms()
         cell, ranges = move.left
         tables, legs, walked = self._cells(cell).tables, legs_of(ranges), move.walked
         while walked.leg < len(legs):
             walked = sweep_piece(tables, legs, walked, self._settings.piece_rows)
-            if self._clock.monotonic_ms() - now_ms >= self._settings.work_ms:
+            if self._clock.monotonic_ms() - began_ms >= self._settings.work_ms:
                 break
         if walked.leg == len(legs):
             return Step(_next(move))

@@ -20,6 +20,8 @@ from router.registry import Registry
 _log = structlog.get_logger(__name__)
 
 LOOK_MS = 1_000
+LOOKS_APART_MS = 200
+"""Every step of every move changes the registry; a look reads all moves that are not finished."""
 
 
 class Mover:
@@ -54,6 +56,7 @@ class Mover:
                 except DashcellError as error:  # moves wait where they are; readiness tells
                     self.trouble = str(error)
                 self._changed.wait(LOOK_MS / 1000)
+                stop.wait(LOOKS_APART_MS / 1000)
         finally:
             watch.cancel()
             for thread in self._carried.values():

@@ -106,7 +106,8 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
 
     `ranges`: what the source holds of them, with bands. `since`: offsets by partition from which
     the target applies the log. `told`: the offset behind the last command. `ends`: offsets that the
-    present stage waits for. `walked`: how far it has come. `waits_for`: what keeps it just now.
+    present stage waits for. `walked`: how far it has come. `sweep_ms`: not before then are rows
+    swept, for pages that were being read. `waits_for`: what keeps it just now.
     `trouble`: why it cannot go on by itself.
     """
 
@@ -130,6 +131,7 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     edges: int = 0
     verified_ms: int = 0
     switched_ms: int = 0
+    sweep_ms: int = 0
     waits_for: str = ""
     trouble: str = ""
     history: tuple[Happened, ...] = ()
@@ -227,6 +229,8 @@ def is_due(move: Move, now_ms: int) -> bool:
         return not move.stop_before_switch
     if move.stage is Stage.KEEP:
         return now_ms >= move.switched_ms + move.keep_ms
+    if move.stage is Stage.SWEEP:
+        return now_ms >= move.sweep_ms
     return True
 
 

@@ -6,11 +6,15 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
+from idgen.errors import Unavailable
 from idgen.ids import spread
+from ops.platform_port import Moves
 from router.move_records import Wanted
-from router.moves import MoveState
+from router.moves import MoveState, Refused
 from tests.contract.patience import until
+from tests.higgs.driver import insist
 from tests.higgs.platform import Platform
 
 MOVE_S = 300.0
@@ -60,7 +64,8 @@ def _there_and_back(
     readers = [r for r in watched if platform.home(spread(r)) == here]
     while len(readers) < what.readers:
         place = rnd.randrange(PLACES)
-        if platform.home(place) == here and (found := platform.reader_after(here, place)):
+        found = insist(partial(platform.reader_after, here, place))
+        if found and platform.home(spread(found)) == here:
             readers.append(found)
     readers = [r for r in dict.fromkeys(readers) if not _within(spread(r), slices)]
     for target in (there, here):
@@ -75,15 +80,27 @@ def _there_and_back(
 
 def _move_all(platform: Platform, wanted: Sequence[Wanted]) -> None:
     desk = platform.moves()
-    ids = [desk.begin(each).move.id for each in wanted]
+    ids = [until("a move begins", partial(_begun, desk, each), MOVE_S) for each in wanted]
 
     def all_over() -> bool:
-        views = [desk.show(i).move for i in ids]
+        views = [insist(partial(desk.show, i)).move for i in ids]
         assert not any(m.trouble for m in views), [m for m in views if m.trouble]
         return all(m.finished for m in views)
 
     until(f"{len(ids)} moves are over", all_over, MOVE_S)
     assert all(desk.show(i).move.state is MoveState.COMPLETED for i in ids)
+
+
+def _begun(desk: Moves, wanted: Wanted) -> int:
+    """The id of a move; 0 while a cell does not answer, which is what a fault does to it."""
+    try:
+        return desk.begin(wanted).move.id
+    except Unavailable:
+        return 0
+    except Refused as refused:
+        if refused.cause not in ("unreachable", "lagging"):
+            raise
+        return 0
 
 
 def _within(place: int, slices: Sequence[int]) -> bool:

@@ -15,6 +15,7 @@ class Fault(StrEnum):
     KILL_REGION_SERVER = "kill -9 a region server"
     FLUSH_CACHE = "flush a cell's post cache"
     RESTART_ROUTER = "restart the router"
+    KILL_MOVER = "kill -9 the mover"
     STALL_INGEST = "stop an ingest worker beyond its session and let it go on"
 
 

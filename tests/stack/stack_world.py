@@ -91,6 +91,8 @@ class StackWorld:
                 self._kill(f"hbase-{cell}-thrift2")
             case Fault.KILL_REGION_SERVER:
                 self._kill(f"hbase-{cell}-regionserver")
+            case Fault.KILL_MOVER:
+                self._kill("mover")
             case Fault.FLUSH_CACHE:
                 host, _, port = read_cell(self._seams.registry, cell).info.redis.rpartition(":")
                 with Redis(host=host, port=int(port), socket_timeout=5) as redis:
