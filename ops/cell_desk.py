@@ -1,14 +1,17 @@
-"""Cells as `cellctl` asks for them: listed, described, cordoned."""
+"""Cells as `cellctl` asks for them: listed, described, cordoned, drained and retired."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from idgen.errors import Conflict
+from ops.move_desk import estimated_rows
 from ops.platform_port import CellStatus, CellView
 from ops.wiring.seams import Seams
-from router.cells import CellInfo, change_cell, read_cell, read_cells
-from router.move_records import open_moves, read_move
+from router.cells import TRANSITIONS, CellInfo, change_cell, read_cell, read_cells
+from router.move_records import open_moves, overlapping, read_move
+from router.moves import Refused
+from router.placement import Transfer, drained, rebalanced
 from router.routes import read_routes
 from router.slices import PLACES
 
@@ -46,6 +49,64 @@ class CellDesk:
             else:
                 return self._view(changed)
         raise AssertionError("the last attempt returns or raises")
+
+    def drain_plan(self, name: str) -> Sequence[Transfer]:
+        """Where all goes that a cell is home to, but for what is on its way already.
+
+        Raises NotFound, and BadRequest(cell) when nobody can take it in.
+        """
+        registry = self._seams.registry
+        read_cell(registry, name)
+        found = drained(read_routes(registry).slices, name, read_cells(registry))
+        return self._not_moving(found)
+
+    def rebalance_plan(self) -> Sequence[Transfer]:
+        """The moves that make the cells' loads about even, by sampled rows."""
+        registry = self._seams.registry
+        slices = read_routes(registry).slices
+
+        def rows_of(start: int, last: int) -> float:
+            return estimated_rows(self._seams.cell(slices.at(start).cell).tables, start, last)
+
+        return self._not_moving(rebalanced(slices, read_cells(registry), rows_of))
+
+    def change(self, name: str, what: str) -> CellView:
+        """Have something of `router.cells.TRANSITIONS` happen to a cell: activate, drain, retire.
+
+        Raises NotFound, and Refused when that cannot be now; the message says what can.
+        """
+        for attempt in range(_TRIES):
+            found = read_cell(self._seams.registry, name)
+            self._refuse(found.info, what)
+            changed = msgspec.structs.replace(found.info, state=TRANSITIONS[found.info.state][what])
+            try:
+                change_cell(self._seams.registry, changed, found.version)
+            except Conflict:
+                if attempt == _TRIES - 1:
+                    raise
+            else:
+                return self._view(changed)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _refuse(self, info: CellInfo, what: str) -> None:
+        if what not in TRANSITIONS[info.state]:
+            possible = ", ".join(f"`cellctl {verb}-cell`" for verb in TRANSITIONS[info.state])
+            instead = f"; what can be done: {possible}" if possible else ""
+            raise Refused(
+                info.state.value, f"cell {info.name} is {info.state}: it cannot {what}{instead}"
+            )
+        view = self._view(info)
+        if what == "retire" and (view.slices or view.leaving or view.arriving):
+            raise Refused(
+                "not_empty",
+                f"cell {info.name} is home to {view.share:.2%} of the readers and has "
+                f"{len(view.leaving) + len(view.arriving)} moves under way: "
+                f"`cellctl drain-cell {info.name}` first, and wait for its moves to finish",
+            )
+
+    def _not_moving(self, transfers: Sequence[Transfer]) -> Sequence[Transfer]:
+        registry = self._seams.registry
+        return [t for t in transfers if not overlapping(registry, t.start, t.last)]
 
     def _view(self, info: CellInfo) -> CellView:
         registry = self._seams.registry

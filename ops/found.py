@@ -2,7 +2,7 @@
 
 import ssl
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cell.commands import LetterRetried
@@ -13,6 +13,7 @@ from cell.state import CellState
 from cell.stores import CellStores
 from firehose import dead_letters as letters
 from firehose.codec import Poison, UnknownKind, decode
+from firehose.event import PostRef
 from firehose.log import Log, Span
 from firehose.position import Applied
 from idgen.client import IdGenClient
@@ -32,8 +33,10 @@ from ops.platform_port import (
     Moves,
     PartitionStatus,
     ProcessStatus,
+    ReaderCheck,
     Status,
 )
+from ops.reader_check import checked_reader
 from ops.readyz import not_ready_because
 from ops.stack.process import is_running
 from ops.stack.state import RecordedChild, read_state
@@ -128,6 +131,19 @@ class FoundPlatform:
         """The moves in the registry."""
         return MoveDesk(self._seams, self._cell, self.folder)
 
+    def verify_reader(self, reader: int) -> ReaderCheck:
+        """The reader's inbox in its home cell beside what it has to hold."""
+        cell = read_routes(self._seams.registry).slices.at(spread(reader)).cell
+        found = checked_reader(self._seams.cell(cell), reader)
+        return ReaderCheck(
+            reader,
+            cell,
+            found.authors,
+            found.entries,
+            _in_order(found.missing),
+            _in_order(found.extra),
+        )
+
     def explain(self, reader: int, author: int | None, post_id: int) -> Explanation:
         """The facts about one entry, read from the tables of the reader's home cell."""
         home = read_routes(self._seams.registry).slices.at(spread(reader))
@@ -158,6 +174,11 @@ class FoundPlatform:
             )
         except DashcellError:
             return CellStatus(info.name, "unreachable", None)
+
+
+def _in_order(refs: Iterable[PostRef]) -> tuple[PostRef, ...]:
+    """Newest first."""
+    return tuple(sorted(refs, key=lambda ref: (-ref.id, ref.author)))
 
 
 def _lag_s(firehose: Log, spans: Sequence[Span], applied: dict[int, Applied], now_ms: int) -> float:

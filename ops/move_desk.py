@@ -122,17 +122,18 @@ class MoveDesk:
         return usage.used / usage.total
 
     def _rows(self, cell: str, wanted: Wanted) -> int:
-        """About how many rows a cell holds of a slice."""
-        tables = self._seams.cell(cell).tables
-        counted = (keys.INBOX, keys.NOTICES, keys.FOLLOWING)
-        return sum(_estimate(tables, table, wanted) for table in counted)
+        return estimated_rows(self._seams.cell(cell).tables, wanted.start, wanted.last)
 
 
-def _estimate(tables: Tables, table: str, wanted: Wanted) -> int:
-    rows = tables.scan(
-        table, keys.place_bytes(wanted.start), keys.after_prefix(wanted.last), SAMPLE_ROWS
-    )
-    if len(rows) < SAMPLE_ROWS or wanted.reader:
+def estimated_rows(tables: Tables, start: int, last: int) -> int:
+    """About how many rows a cell holds of the readers at start..last, by the first of them."""
+    counted = (keys.INBOX, keys.NOTICES, keys.FOLLOWING)
+    return sum(_estimate(tables, table, start, last) for table in counted)
+
+
+def _estimate(tables: Tables, table: str, start: int, last: int) -> int:
+    rows = tables.scan(table, keys.place_bytes(start), keys.after_prefix(last), SAMPLE_ROWS)
+    if len(rows) < SAMPLE_ROWS:
         return len(rows)
-    read = keys.place_of(rows[-1].key) - wanted.start + 1
-    return len(rows) * (wanted.last - wanted.start + 1) // read
+    read = keys.place_of(rows[-1].key) - start + 1
+    return len(rows) * (last - start + 1) // read

@@ -10,10 +10,12 @@ from typing import Protocol
 
 from cell.dashboard import Dashboard
 from cell.explain import Explanation
+from firehose.event import PostRef
 from ops.config_settings import Config
 from router.cells import CellInfo
 from router.move_records import Wanted
 from router.moves import Move
+from router.placement import Transfer
 from router.preflight import Blocker
 
 Progress = Callable[[str], None]
@@ -129,6 +131,19 @@ class DeadLetters(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class ReaderCheck:
+    """A reader's inbox beside what it has to hold: how many authors are followed, how many entries
+    expected, which are missing, and which should not be there."""
+
+    reader: int
+    cell: str
+    authors: int
+    entries: int
+    missing: tuple[PostRef, ...] = ()
+    extra: tuple[PostRef, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class CellView:
     """A cell: how it is, its record, how many ranges of readers and which share of the key space
     are homed there, and the moves under way from it and to it."""
@@ -154,6 +169,19 @@ class Cells(Protocol):
 
     def cordon(self, name: str, *, cordoned: bool) -> CellView:
         """Have no move choose it as its target, or let them again. Raises NotFound."""
+        ...
+
+    def drain_plan(self, name: str) -> Sequence[Transfer]:
+        """Where all goes that it is home to, but for what is on its way. Raises NotFound,
+        BadRequest."""
+        ...
+
+    def rebalance_plan(self) -> Sequence[Transfer]:
+        """What has to move so that the cells have about the same load."""
+        ...
+
+    def change(self, name: str, what: str) -> CellView:
+        """Activate, drain or retire it: its state alone. Raises NotFound, Refused."""
         ...
 
 
@@ -238,6 +266,10 @@ class Platform(Protocol):
     @property
     def moves(self) -> Moves:
         """Its moves."""
+        ...
+
+    def verify_reader(self, reader: int) -> ReaderCheck:
+        """A reader's inbox beside what edges and posts say. Raises Unavailable."""
         ...
 
     def explain(self, reader: int, author: int | None, post_id: int) -> Explanation:

@@ -1,10 +1,13 @@
 """Cells as commands show them."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
+import click
 from rich.table import Table
 
+from ops.cellctl.seat import Command, Seat, at_platform
 from ops.cellctl.terminal import console, shown
 from ops.platform_port import CellView
 
@@ -63,6 +66,31 @@ def draw(view: CellView) -> None:
     ):
         if addresses:
             out.print(shown(f"{name}: {', '.join(addresses)}"))
+
+
+def changing(function: Command) -> Command:
+    """CELL and --execute of what changes a cell's state; gives `cell` and `execute`."""
+
+    @click.argument("cell")
+    @click.option("--execute", is_flag=True, help="Do it; without, the plan is printed.")
+    @at_platform
+    @functools.wraps(function)
+    def changed(*arguments: Any, **options: Any) -> None:
+        function(*arguments, **options)
+
+    return changed
+
+
+def change(seat: Seat, cell: str, what: str, *, execute: bool) -> None:
+    """Have something happen to a cell, or say that it would."""
+    if execute:
+        view = seat.platform.cells.change(cell, what)
+        seat.answer(document(view), lambda: draw(view))
+        return
+    view = seat.platform.cells.describe(cell)
+    plan = {"plan": what, "cell": view.info.name, "state": view.info.state.value, "executed": False}
+    text = f"would {what} cell {view.info.name}, which is {view.info.state}; do it with --execute"
+    seat.answer(plan, lambda: click.echo(text))
 
 
 def _lag(view: CellView) -> str:

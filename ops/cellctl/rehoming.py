@@ -3,7 +3,7 @@
 import functools
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -48,18 +48,23 @@ class Span(click.ParamType[int]):
         return int(seconds * 1000)
 
 
+def keep_option(default: str) -> Callable[[Command], Command]:
+    """--keep TIME; gives `keep_ms`."""
+    return click.option(
+        "--keep",
+        "keep_ms",
+        type=Span(),
+        default=default,
+        show_default=True,
+        help="How long the old cell goes on after the switch, so that it can be reversed.",
+    )
+
+
 def rehoming(function: Command) -> Command:
     """--to, --keep, --stop-before-switch, --execute, --wait; `target`, `keep_ms`, and so on."""
 
     @click.option("--to", "target", required=True, metavar="CELL", help="The new home.")
-    @click.option(
-        "--keep",
-        "keep_ms",
-        type=Span(),
-        default="1h",
-        show_default=True,
-        help="How long the old cell goes on after the switch, so that it can be reversed.",
-    )
+    @keep_option("1h")
     @click.option(
         "--stop-before-switch", is_flag=True, help="Wait for `cellctl switch-move` before that."
     )
@@ -73,8 +78,16 @@ def rehoming(function: Command) -> Command:
     return moved
 
 
-def rehome(seat: Seat, all_wanted: Sequence[Wanted], *, execute: bool, wait: bool) -> None:
-    """Print the plans, or begin the moves and give their ids."""
+def rehome(
+    seat: Seat,
+    all_wanted: Sequence[Wanted],
+    *,
+    execute: bool,
+    wait: bool,
+    before: Callable[[], object] = lambda: None,
+) -> None:
+    """Print the plans, or begin the moves and give their ids; what has to be done `before` them
+    is, once nothing stands in their way."""
     moves = seat.platform.moves
     plans = [moves.plan(wanted) for wanted in all_wanted]
     if not execute:
@@ -84,6 +97,7 @@ def rehome(seat: Seat, all_wanted: Sequence[Wanted], *, execute: bool, wait: boo
         return
     if any(plan.blockers for plan in plans):
         raise blocked(plans)
+    before()
     begun = [moves.begin(plan.wanted) for plan in plans]
     if wait:
         begun = _followed(seat, begun)
@@ -96,7 +110,7 @@ def rehome(seat: Seat, all_wanted: Sequence[Wanted], *, execute: bool, wait: boo
 def _draw_plans(plans: Sequence[MovePlan]) -> None:
     for plan in plans:
         wanted = plan.wanted
-        who = f"reader {wanted.reader}" if wanted.reader else "the slice"
+        who = f"reader {wanted.reader}" if wanted.reader else f"slice {wanted.start:016x}"
         click.echo(
             f"{who}: {plan.source or '?'} -> {wanted.target}, about {plan.rows:,} rows, "
             f"{plan.seconds:.0f} s until the switch"

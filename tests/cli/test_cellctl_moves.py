@@ -165,3 +165,32 @@ def test_who_is_home_already_is_told_so_in_json_too(shell: Shell) -> None:
     assert ended.returncode == 5
     (plan,) = json.loads(ended.stdout)
     assert [blocker["reason"] for blocker in plan["blockers"]] == ["already_home"]
+
+
+def test_a_drained_cell_is_empty_and_can_be_taken_back(shell: Shell) -> None:
+    shell.done("follow", "5", "88")
+    post = shell.json("publish", "88", "before the cell is drained")
+    here = home(shell, 5)
+    assert "[active]" in refused(shell, 5, "retire-cell", here, "--execute")
+    plan = shell.json("drain-cell", here)
+    assert {each["to"] for each in plan} == {other(here)}
+    assert shell.json("describe-cell", here)["state"] == "active"  # that was the plan only
+    begun = shell.json("drain-cell", here, "--execute")
+    assert len(begun) == len(plan)
+    assert "[not_empty]" in refused(shell, 5, "retire-cell", here, "--execute")
+    assert shell.json("drain-cell", here, "--execute") == []  # all of it is on its way
+
+    def empty() -> bool:
+        found = shell.json("describe-cell", here)
+        return not found["slices"] and not found["moves_leaving"]
+
+    until("all have left", empty, 3 * PATIENCE_S)
+    page = shell.json("page", "5", "--at-least", post["token"])
+    assert page["cell"] == other(here)
+    assert post["id"] in [each["id"] for each in page["entries"]]
+    assert "[not_active]" in refused(shell, 5, "rehome-user", "5", "--to", here)
+
+    shell.done("activate-cell", here, "--execute")
+    assert shell.json("describe-cell", here)["state"] == "active"
+    back = shell.json("rebalance", "--most", "2")
+    assert [each["to"] for each in back] == [here] * len(back)

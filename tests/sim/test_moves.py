@@ -13,6 +13,7 @@ from cell.ingest import IngestSettings
 from firehose.event import Draft, Lane
 from idgen.errors import Moved, Unavailable
 from idgen.ids import spread
+from ops.reader_check import checked_reader
 from router.carrier import When, unharmed
 from router.move_records import Wanted, reverse_move, write_move
 from router.moves import (
@@ -103,6 +104,8 @@ class Life:
         self.world.routes.refresh()
         self.world.tick()
         assert self.look() == home
+        check = checked_reader(self.world.cells[home].stores, READER)
+        assert (check.missing, check.extra) == (frozenset(), frozenset())
         other = "ab".replace(home, "")
         for table in (keys.INBOX, keys.NOTICES, keys.FOLLOWING, keys.FOLLOWERS):
             assert not self.world.rows_left(other, READER, table), table
@@ -379,3 +382,25 @@ def test_cells_that_differ_are_not_switched(life: Life) -> None:
     write_move(life.world.registry, again, found.version)
     life.world.finish()
     life.all_is_right("b")
+
+
+def test_a_dashboard_that_is_wrong_is_told(life: Life) -> None:
+    life.publish()
+    life.follow()
+    for _ in range(3):
+        life.publish()
+    life.remove(life.posts[1])
+    life.world.settle()
+    stores = life.world.cells["a"].stores
+    check = checked_reader(stores, READER)
+    assert (check.authors, check.entries) == (1, 3)
+    assert not check.missing | check.extra
+    place = keys.place_bytes(spread(READER))
+    rows = stores.tables.scan(keys.INBOX, place, place + b"\xff" * 17, 9)
+    (gone,) = [row for row in rows if row.value == keys.GONE]
+    newest = rows[0]
+    stores.tables.put(keys.INBOX, [gone._replace(value=b"\x01", version=gone.version + 1)])
+    stores.tables.put(keys.INBOX, [newest._replace(value=keys.GONE)])
+    check = checked_reader(stores, READER)
+    assert [ref.id for ref in check.missing] == [life.posts[3].id]
+    assert [ref.id for ref in check.extra] == [life.posts[1].id]

@@ -23,8 +23,8 @@ from router.cells import (
     register,
 )
 from router.cluster import CLUSTER, ClusterValues, agree, check, read_cluster, values_of
-from router.placement import first_routes, roomiest
-from router.slices import PLACES, Slice, Slices
+from router.placement import first_routes
+from router.slices import PLACES, Slice
 from tests.contract.patience import together, until
 from tests.unit.firehose_world import open_log
 from tests.unit.registry_world import NEVER_MS, PATIENCE_S, FallibleRegistry
@@ -170,13 +170,3 @@ def test_active_cells_share_the_key_space_evenly() -> None:
     assert list(first_routes(cells)) == [Slice(0, "a", 1, 1), Slice(PLACES // 2, "b", 1, 1)]
     with pytest.raises(BadRequest, match=r"^cells:"):
         first_routes([CellInfo("c", CellState.DARK)])
-
-
-def test_the_roomiest_active_cell_takes_the_next_slice() -> None:
-    slices = Slices([Slice(0, "a", 1, 1), Slice(1000, "b", 1, 1)])
-    cells = [CellInfo("a"), CellInfo("b")]
-    assert roomiest(cells, slices) == "a"
-    assert roomiest([*cells, CellInfo("c")], slices) == "c"
-    assert roomiest([*cells, CellInfo("c", CellState.DRAINING)], slices) == "a"
-    with pytest.raises(BadRequest, match=r"^cells:"):
-        roomiest([], slices)

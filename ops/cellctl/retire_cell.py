@@ -1,0 +1,21 @@
+"""`cellctl retire-cell`."""
+
+import click
+
+from ops.cellctl.cell_text import change, changing
+from ops.cellctl.seat import Seat
+
+
+@click.command("retire-cell")
+@changing
+def command(seat: Seat, cell: str, execute: bool) -> None:
+    """Retire a cell that is home to nobody.
+
+    It is not started any more. Its data stay until somebody deletes them.
+
+    \b
+    Examples:
+      cellctl retire-cell b
+      cellctl retire-cell b --execute
+    """
+    change(seat, cell, "retire", execute=execute)
