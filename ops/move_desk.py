@@ -1,6 +1,8 @@
 """Moves as `cellctl` asks for them: planned with all that stands in their way, begun, looked at."""
 
+import getpass
 import shutil
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from router.move_records import (
     source_of,
     write_move,
 )
-from router.moves import Move, Refused, happened, let_switch, next_steps, verify_again, who
+from router.moves import Move, Refused, happened, let_switch, next_steps, verify_again
 from router.preflight import Blocker, CellFacts, blockers
 from router.routes import read_routes
 
@@ -69,7 +71,7 @@ class MoveDesk:
         for blocker in plan.blockers:
             raise Refused(blocker.cause, blocker.why)
         registry = self._seams.registry
-        return self._view(create_move(registry, wanted, who(), self._clock.now_ms()))
+        return self._view(create_move(registry, wanted, _who(), self._clock.now_ms()))
 
     def list(self) -> list[MoveView]:
         """All moves that are remembered, oldest first."""
@@ -88,7 +90,7 @@ class MoveDesk:
         return self._view(self._acted(found, what))
 
     def _acted(self, found: Found, what: str) -> Move:
-        registry, now_ms, by = self._seams.registry, self._clock.now_ms(), who()
+        registry, now_ms, by = self._seams.registry, self._clock.now_ms(), _who()
         if what == "reverse":
             happened(found.move, what, by, now_ms)  # refused before anybody is asked
             ends = self._seams.cell(found.move.source).ends()
@@ -123,6 +125,11 @@ class MoveDesk:
 
     def _rows(self, cell: str, wanted: Wanted) -> int:
         return estimated_rows(self._seams.cell(cell).tables, wanted.start, wanted.last)
+
+
+def _who() -> str:
+    """Who acts, for the history: the user and the host of this process."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 def estimated_rows(tables: Tables, start: int, last: int) -> int:

@@ -3,8 +3,6 @@
 How they lie in the registry is in `router.move_records`, what a mover does in `router.carrier`.
 """
 
-import getpass
-import socket
 from enum import StrEnum
 
 import msgspec
@@ -232,8 +230,3 @@ def is_due(move: Move, now_ms: int) -> bool:
     if move.stage is Stage.SWEEP:
         return now_ms >= move.sweep_ms
     return True
-
-
-def who() -> str:
-    """Who acts, for the history: the user and the host of this process."""
-    return f"{getpass.getuser()}@{socket.gethostname()}"

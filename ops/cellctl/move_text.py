@@ -79,6 +79,8 @@ def _carried(view: MoveView) -> str:
     if move.stage is Stage.KEEP:
         until = when(move.switched_ms + move.keep_ms)
         return f"kept until {until}: then it is completed, and cannot be reversed any more"
+    if move.stage is Stage.SWEEP:
+        return f"rows of cell {move.left[0]} are swept from {when(move.sweep_ms)} on"
     if move.stage is Stage.SWITCH and move.stop_before_switch:
         return "waits for somebody to switch it"
     return f"carried by: {view.mover or 'no mover just now: see `cellctl status`'}"
