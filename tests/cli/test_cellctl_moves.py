@@ -3,26 +3,15 @@
 import json
 import signal
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 from idgen.ids import spread
-from tests.cli.test_cellctl_live import Shell
+from tests.cli.shell import Shell
 from tests.contract.patience import until
 
 pytestmark = pytest.mark.slow
 PATIENCE_S = 60.0
-
-
-@pytest.fixture(scope="module")
-def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    found = Shell(tmp_path_factory.mktemp("platform") / "site")
-    found.done("up", "--detach", "--cells", "2")
-    try:
-        yield found
-    finally:
-        found.done("down")
 
 
 def home(shell: Shell, reader: int) -> str:
