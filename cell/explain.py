@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cell import keys
 from cell.author_posts import author_post
 from cell.keys import INBOX
-from cell.state import CellState, homes_now
+from cell.state import homes_now
 from cell.stores import CellStores
 from cell.tables import Row, Tables
 from cell.versions import at_of, band_of
@@ -92,7 +92,7 @@ def explain(
     Without `author` the inbox row tells who wrote the post; where there is none, nothing more is
     known. Raises Unavailable.
     """
-    states = CellState(stores.tables, stores.firehose.partitions).read()
+    states = stores.state().read()
     place = spread(reader)
     band = homes_now(states.values()).band(place)
     inbox = _inbox_row(stores.tables, place, author, post_id)

@@ -34,12 +34,11 @@ from cell.page import Pages, Shown, fitting
 from cell.page_cache import PageCache, ReadPage
 from cell.posts import Posts, bounded_views
 from cell.snapshot import LOOK_MS, Snapshot, Snapshots
-from cell.state import CellState
 from cell.stores import CellStores
 from cell.timeline import timeline, timeline_entries
 from cell.versions import band_of, floor_of
 from firehose.event import Lane, PostRef
-from firehose.position import Need, Position, join, parse_token
+from firehose.position import ends_position, join, parse_token
 from firehose.validation import check_batch, check_ref, check_user
 from firehose.writes import Ids, Writes
 from idgen.clock import Clock
@@ -77,7 +76,7 @@ class CellHandler(Writes):
         self._build = build
         self._posts = Posts(stores.tables, stores.cache)
         self._pages = Pages(stores.tables, self._posts, clock)
-        state = CellState(stores.tables, stores.firehose.partitions)
+        state = stores.state()
         self.freshness = Freshness(stores.changes, state)
         self.snapshots = Snapshots(state, self.freshness, stores.firehose, clock)
         self.page_cache = PageCache(self.freshness, page_cache_bytes)
@@ -246,8 +245,7 @@ class CellHandler(Writes):
 
     def _after(self, ends: Sequence[int], snapshot: Snapshot, deadline_ms: int) -> Snapshot:
         """A snapshot that has applied all below `ends`, by partition."""
-        needs = {p: Need(below=end) for p, end in enumerate(ends)}
-        position = Position(self.snapshots.log, needs)
+        position = ends_position(self.snapshots.log, ends)
         if position.met_by(snapshot.applied):
             return snapshot
         try:

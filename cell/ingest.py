@@ -23,7 +23,7 @@ from cell.progress import Progress
 from cell.reads import Applying, Reads
 from cell.residents import Homes, Residents
 from cell.side_by_side import SideBySide
-from cell.state import CellState, PartitionState
+from cell.state import PartitionState
 from cell.stores import CellStores
 from cell.versions import at_of_offset
 from firehose.checkpoint import Checkpoints, Member
@@ -99,7 +99,7 @@ class IngestWorker:
         self._client = client
         self._clock = clock
         self._settings = settings or IngestSettings()
-        self._state = CellState(stores.tables, stores.firehose.partitions)
+        self._state = stores.state()
         self._owned: dict[int, Progress] = {}
         self._homes: dict[int, Homes] = {}
         self._followers = FollowerSets(

@@ -5,7 +5,7 @@ token; tokens of several receipts may be given together.
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from crc32c import crc32c
@@ -84,6 +84,11 @@ def receipt_position(log: int, partition: int, offset: int) -> Position:
 def reached_position(log: int, applied: dict[int, Applied]) -> Position:
     """The position of a cell: everything below the low of each partition."""
     return Position(log, {p: Need(below=a.low) for p, a in applied.items() if a.low})
+
+
+def ends_position(log: int, ends: Sequence[int]) -> Position:
+    """The position of the ends of a log: everything below each, by partition."""
+    return Position(log, {p: Need(below=end) for p, end in enumerate(ends)})
 
 
 def parse_token(token: bytes, partitions: int) -> Position:

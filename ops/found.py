@@ -9,7 +9,6 @@ from cell.commands import LetterRetried
 from cell.commands import encode as encode_command
 from cell.dashboard import Dashboard
 from cell.explain import Explanation, explain
-from cell.state import CellState
 from cell.stores import CellStores
 from firehose import dead_letters as letters
 from firehose.codec import Poison, UnknownKind, decode
@@ -159,7 +158,7 @@ class FoundPlatform:
         try:
             stores = self._seams.cell(info.name)
             firehose = stores.firehose
-            states = CellState(stores.tables, firehose.partitions).read()
+            states = stores.state().read()
             applied = {p: s.applied for p, s in states.items()}
             spans = firehose.spans()
             return CellStatus(

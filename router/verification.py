@@ -14,7 +14,7 @@ from cell.slice_compare import Difference, Pair, Suspect, compare_piece, settled
 from cell.slice_rows import Walked, legs_of
 from cell.stores import CellStores
 from firehose.event import Lane
-from firehose.position import Need, Position, log_fingerprint
+from firehose.position import ends_position, log_fingerprint
 from idgen.clock import Clock
 from idgen.errors import Behind, Unavailable
 from idgen.ids import MAX_USER, unspread
@@ -126,8 +126,7 @@ class _Renderer:
 
     def first_page(self, reader: int, ends: Sequence[int]) -> tuple[Entry, ...]:
         """Of both lanes, once all below `ends` is applied; Unavailable if that takes long."""
-        needs = {p: Need(below=end) for p, end in enumerate(ends)}
-        token = Position(log_fingerprint(self._cell.firehose.identity), needs).token()
+        token = ends_position(log_fingerprint(self._cell.firehose.identity), ends).token()
         query = PageQuery(reader, frozenset(Lane), at_least=(token,))
         try:
             return tuple(self._handler.page(Context(PAGE_DEADLINE_MS), query).entries)

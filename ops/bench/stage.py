@@ -20,7 +20,6 @@ import msgspec
 import numpy as np
 
 from cell import keys
-from cell.state import CellState
 from cell.tables import FixedRows, Tables
 from cell.versions import version_of
 from firehose.codec import encode
@@ -115,7 +114,7 @@ class Stage:
         self._seams = StackSeams(self._config, addresses.read(self.folder).registry)
         self.found = self._find()
         self._stores = self._seams.cell(CELL)
-        self._state = CellState(self._stores.tables, self._stores.firehose.partitions)
+        self._state = self._stores.state()
         self.band = read_routes(self._seams.registry).slices.at(0).epoch
         self._first_light()
 
