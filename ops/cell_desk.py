@@ -9,11 +9,11 @@ from ops.move_desk import estimated_rows
 from ops.platform_port import CellStatus, CellView
 from ops.wiring.seams import Seams
 from router.cells import TRANSITIONS, CellInfo, change_cell, read_cell, read_cells
-from router.move_records import open_moves, overlapping, read_move
-from router.moves import Refused
+from router.move_records import open_moves, read_move
+from router.moves import Move, Refused
 from router.placement import Transfer, drained, rebalanced
 from router.routes import read_routes
-from router.slices import PLACES
+from router.slices import PLACES, Slices
 
 _TRIES = 8
 
@@ -27,28 +27,19 @@ class CellDesk:
 
     def list(self) -> list[CellView]:
         """All cells by name."""
-        return [self._view(info) for info in read_cells(self._seams.registry)]
+        slices, moves = self._slices_and_moves()
+        return [self._view(info, slices, moves) for info in read_cells(self._seams.registry)]
 
     def describe(self, name: str) -> CellView:
         """One cell. Raises NotFound."""
-        return self._view(read_cell(self._seams.registry, name).info)
+        return self._described(read_cell(self._seams.registry, name).info)
 
     def cordon(self, name: str, *, cordoned: bool) -> CellView:
         """Have moves and rebalancing leave a cell alone as their target, or not any more.
 
         Raises NotFound.
         """
-        for attempt in range(_TRIES):
-            found = read_cell(self._seams.registry, name)
-            changed = msgspec.structs.replace(found.info, cordoned=cordoned)
-            try:
-                change_cell(self._seams.registry, changed, found.version)
-            except Conflict:
-                if attempt == _TRIES - 1:
-                    raise
-            else:
-                return self._view(changed)
-        raise AssertionError("the last attempt returns or raises")
+        return self._edited(name, lambda info: msgspec.structs.replace(info, cordoned=cordoned))
 
     def drain_plan(self, name: str) -> Sequence[Transfer]:
         """Where all goes that a cell is home to, but for what is on its way already.
@@ -75,17 +66,25 @@ class CellDesk:
 
         Raises NotFound, and Refused when that cannot be now; the message says what can.
         """
+
+        def changed(info: CellInfo) -> CellInfo:
+            self._refuse(info, what)
+            return msgspec.structs.replace(info, state=TRANSITIONS[info.state][what])
+
+        return self._edited(name, changed)
+
+    def _edited(self, name: str, edit: Callable[[CellInfo], CellInfo]) -> CellView:
+        """The cell after `edit`, which is done again on what others have written meanwhile."""
         for attempt in range(_TRIES):
             found = read_cell(self._seams.registry, name)
-            self._refuse(found.info, what)
-            changed = msgspec.structs.replace(found.info, state=TRANSITIONS[found.info.state][what])
+            edited = edit(found.info)
             try:
-                change_cell(self._seams.registry, changed, found.version)
+                change_cell(self._seams.registry, edited, found.version)
             except Conflict:
                 if attempt == _TRIES - 1:
                     raise
             else:
-                return self._view(changed)
+                return self._described(edited)
         raise AssertionError("the last attempt returns or raises")
 
     def _refuse(self, info: CellInfo, what: str) -> None:
@@ -95,7 +94,7 @@ class CellDesk:
             raise Refused(
                 info.state.value, f"cell {info.name} is {info.state}: it cannot {what}{instead}"
             )
-        view = self._view(info)
+        view = self._described(info)
         if what == "retire" and (view.slices or view.leaving or view.arriving):
             raise Refused(
                 "not_empty",
@@ -105,13 +104,21 @@ class CellDesk:
             )
 
     def _not_moving(self, transfers: Sequence[Transfer]) -> Sequence[Transfer]:
-        registry = self._seams.registry
-        return [t for t in transfers if not overlapping(registry, t.start, t.last)]
+        _, moves = self._slices_and_moves()
+        return [
+            t for t in transfers if not any(m.start <= t.last and t.start <= m.last for m in moves)
+        ]
 
-    def _view(self, info: CellInfo) -> CellView:
+    def _slices_and_moves(self) -> tuple[Slices, Sequence[Move]]:
+        """All slices, and the moves under way."""
         registry = self._seams.registry
-        slices = read_routes(registry).slices
         moves = [read_move(registry, i).move for i in open_moves(registry)]
+        return read_routes(registry).slices, moves
+
+    def _described(self, info: CellInfo) -> CellView:
+        return self._view(info, *self._slices_and_moves())
+
+    def _view(self, info: CellInfo, slices: Slices, moves: Sequence[Move]) -> CellView:
         return CellView(
             status=self._status_of(info),
             info=info,

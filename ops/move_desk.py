@@ -59,10 +59,10 @@ class MoveDesk:
             source = source_of(slices, wanted)
         except Refused as refused:
             return MovePlan(wanted, "", (Blocker(refused.cause, str(refused)),))
-        under_way = overlapping(registry, wanted.start, wanted.last)
-        facts = [self._facts(read_cell(registry, source).info), self._facts(target)]
-        found = blockers(facts[0], facts[1], under_way)
-        rows = 0 if facts[0].lag_s is None else self._rows(source, wanted)
+        giver = self._facts(read_cell(registry, source).info)
+        others = overlapping(registry, wanted.start, wanted.last)
+        found = blockers(giver, self._facts(target), others)
+        rows = 0 if giver.lag_s is None else self._rows(source, wanted)
         return MovePlan(wanted, source, tuple(found), rows, SETTLE_S + 2 * rows / ROWS_PER_S)
 
     def begin(self, wanted: Wanted) -> MoveView:

@@ -120,8 +120,7 @@ class Carrier:
         step = self._stages[stage](found.move)
         self._reach(stage, When.DONE)
         if step.move is None:
-            self.wait_for(found, step.waits_for)
-            return step.wait_ms or WAIT_MS
+            return self.wait_for(found, step.waits_for)
         move = msgspec.structs.replace(step.move, waits_for="")
         if move.finished:
             finish_move(self._registry, found._replace(move=move))

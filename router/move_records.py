@@ -12,7 +12,16 @@ import msgspec
 
 from cell.slice_rows import Walked
 from idgen.errors import Conflict, Corrupt, NotFound
-from router.moves import Happened, Move, MoveState, Refused, Stage, happened
+from router.moves import (
+    ALREADY_MOVING,
+    Happened,
+    Move,
+    MoveState,
+    Refused,
+    Stage,
+    happened,
+    under_way,
+)
 from router.registry import Create, Node, Registry, Set
 from router.routes import prepare_routes
 from router.slices import Slices
@@ -56,7 +65,8 @@ def create_move(registry: Registry, wanted: Wanted, by: str, now_ms: int) -> Mov
     """
     for _ in range(_TRIES):
         head, version = _read_head(registry)
-        _refuse_overlap(head, wanted)
+        for other in _overlapping(head, wanted.start, wanted.last):
+            raise Refused(ALREADY_MOVING, under_way(other))
         move = Move(
             id=head.next,
             start=wanted.start,
@@ -104,8 +114,7 @@ def source_of(slices: Slices, wanted: Wanted) -> str:
 
 def overlapping(registry: Registry, start: int, last: int) -> list[int]:
     """The moves under way that overlap a slice."""
-    head, _ = _read_head(registry)
-    return [i for i, (a, b) in sorted(head.open.items()) if a <= last and start <= b]
+    return _overlapping(_read_head(registry)[0], start, last)
 
 
 def open_moves(registry: Registry) -> list[int]:
@@ -235,13 +244,8 @@ def _head(node: Node) -> tuple[_Head, int]:
         raise Corrupt(f"{MOVES} in the registry cannot be read: {error}") from error
 
 
-def _refuse_overlap(head: _Head, wanted: Wanted) -> None:
-    for move_id, (start, last) in head.open.items():
-        if start <= wanted.last and wanted.start <= last:
-            raise Refused(
-                "already_moving",
-                f"move {move_id} is under way in this range: see `cellctl show-move {move_id}`",
-            )
+def _overlapping(head: _Head, start: int, last: int) -> list[int]:
+    return [i for i, (a, b) in sorted(head.open.items()) if a <= last and start <= b]
 
 
 def _forget_oldest(registry: Registry, open_: dict[int, tuple[int, int]]) -> None:

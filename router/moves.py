@@ -15,6 +15,10 @@ VERIFIED_MS_MAX = 600_000
 """A verification is too old to switch on after ten minutes."""
 
 
+ALREADY_MOVING = "already_moving"
+"""The cause of refusing a move in the range of another."""
+
+
 class MoveState(StrEnum):
     """The life of a move."""
 
@@ -183,6 +187,11 @@ def refusal(move: Move, what: str) -> str:
     possible = ", ".join(f"`cellctl {name}-move {move.id}`" for name in next_steps(move))
     instead = f"; what can be done: {possible}" if possible else ""
     return f"move {move.id} is {move.state}: it cannot {what} now{instead}"
+
+
+def under_way(move_id: int) -> str:
+    """Why another move cannot begin in the range of one that is not finished."""
+    return f"move {move_id} is under way in this range: see `cellctl show-move {move_id}`"
 
 
 def next_steps(move: Move) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from router.cells import CellInfo, CellState
+from router.moves import ALREADY_MOVING, under_way
 
 LAG_S_MAX = 60.0
 """A target further behind would take long to catch up, and the move with it."""
@@ -35,15 +36,9 @@ class Blocker(NamedTuple):
     why: str
 
 
-def blockers(source: CellFacts, target: CellFacts, under_way: Sequence[int]) -> list[Blocker]:
-    """All that stands in the way; `under_way` are moves in the range."""
-    found = [
-        Blocker(
-            "already_moving",
-            f"move {i} is under way in this range: see `cellctl show-move {i}`",
-        )
-        for i in under_way
-    ]
+def blockers(source: CellFacts, target: CellFacts, others: Sequence[int]) -> list[Blocker]:
+    """All that stands in the way; `others` are moves under way in the range."""
+    found = [Blocker(ALREADY_MOVING, under_way(other)) for other in others]
     return [*found, *_of_any(source), *_of_any(target), *_of_target(target)]
 
 

@@ -2,7 +2,6 @@
 
 import functools
 import re
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -152,7 +151,7 @@ def _followed(seat: Seat, begun: Sequence[MoveView]) -> list[MoveView]:
                     bar.update(tasks[move.id], completed=_reached(view), words=harmless(words))
                 if all(_settled(view) for view in views):
                     return views
-                time.sleep(LOOK_S)
+                seat.surroundings.pause(LOOK_S)
     except KeyboardInterrupt:
         raise Ended(
             Exit.STILL_RUNNING, f"stopped watching; the moves go on: `cellctl show-move {ids[0]}`"
