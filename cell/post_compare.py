@@ -14,15 +14,11 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from cell import keys
+from cell.post_rows import CALL_ROWS, bytes_of, read_posts
 from cell.tables import Row, Tables
 from cell.versions import at_of, at_of_offset
 from firehose.codec import is_gone
 from idgen.ids import unspread
-
-CALL_ROWS = 100
-"""Rows asked for in one call: a post has up to 64 KiB of body, so such a call some 7 MiB."""
-PIECE_BYTES = 4 * 1024 * 1024
-"""A piece ends with the call that brings so much of one cell."""
 
 _DIGEST_BYTES = 8
 _DIGEST_MASK = (1 << 8 * _DIGEST_BYTES) - 1
@@ -91,14 +87,14 @@ def compare_posts(
 
     Of each cell at most `limit` rows are read, and about PIECE_BYTES.
     """
-    ours, reach = _read(source, start, stop, limit)
-    theirs, their_reach = _read(target, start, stop, limit)
+    ours, _, reach = read_posts(source, start, stop, limit)
+    theirs, _, their_reach = read_posts(target, start, stop, limit)
     # One cell may have many rows where the other has few: what both have been read up to counts.
     until = min(reach, their_reach, key=lambda key: (not key, key))
     ours, theirs = (_below(rows, until) for rows in (ours, theirs))
     mine, other = digest(ours), digest(theirs)
     suspects = _suspects(ours, theirs) if mine != other else ()
-    return ComparedPosts(until, suspects, mine, other, len(ours), sum(map(_size, ours)))
+    return ComparedPosts(until, suspects, mine, other, len(ours), bytes_of(ours))
 
 
 def settle_posts(
@@ -136,21 +132,6 @@ def digest(rows: Iterable[Row]) -> Digest:
     return Digest(len(hashes), sum(hashes) & _DIGEST_MASK)
 
 
-def _read(tables: Tables, start: bytes, stop: bytes, limit: int) -> tuple[list[Row], bytes]:
-    """Rows from `start` on, and the key up to which there are no others."""
-    rows: list[Row] = []
-    size = 0
-    while len(rows) < limit and size < PIECE_BYTES:
-        wanted = min(CALL_ROWS, limit - len(rows))
-        more = tables.scan(keys.POSTS, start, stop, wanted)
-        rows += more
-        if len(more) < wanted:
-            return rows, b""
-        size += sum(map(_size, more))
-        start = more[-1].key + b"\0"
-    return rows, start
-
-
 def _below(rows: list[Row], until: bytes) -> list[Row]:
     return [row for row in rows if not until or row.key < until]
 
@@ -177,6 +158,3 @@ def _hash(row: Row) -> int:
     hashed = hashlib.blake2b(head + row.key + row.value, digest_size=_DIGEST_BYTES)
     return int.from_bytes(hashed.digest(), "big")
 
-
-def _size(row: Row) -> int:
-    return len(row.key) + len(row.value)

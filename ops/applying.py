@@ -44,11 +44,11 @@ class ApplyingWorker:
 
     @property
     def trouble(self) -> str:
-        """Why nothing is applied now; empty when something is."""
+        """Why nothing is applied; empty when something is, or nothing has to be yet."""
         state = self._state.value
-        if state not in APPLYING:
-            return f"cell {self._cell} is {state or 'not known yet'}: its workers wait"
-        return "" if self.worker.ready else "no partitions applied yet"
+        if state is None:
+            return f"the state of cell {self._cell} is not known: {self._state.trouble}"
+        return "" if self.worker.ready or state not in APPLYING else "no partitions applied yet"
 
     def _apply_while_it_may(self, stop: threading.Event) -> None:
         self.worker = self._make_worker()

@@ -13,7 +13,7 @@ from cell.keys import TABLES
 from idgen.errors import Conflict, NotFound
 from idgen.ids import U64
 from ops.wiring.seams import SERVERS, Seams, Servers
-from router.cells import CellInfo, CellState, add_cell, change_cell, read_cell, read_cells
+from router.cells import RUNNING, CellInfo, add_cell, change_cell, read_cell, read_cells
 from router.cluster import agree, values_of
 from router.placement import first_routes
 from router.registry import Registry
@@ -30,12 +30,22 @@ def tell_servers(registry: Registry, kafka: str, cells: Sequence[CellInfo]) -> N
         registry.create(SERVERS, value)
     except Conflict:
         registry.set(SERVERS, value, registry.get(SERVERS).version)
+    tell_addresses(registry, cells)
+
+
+def tell_addresses(registry: Registry, cells: Sequence[CellInfo]) -> None:
+    """Write where the servers of cells are now; what else is known of a cell stays."""
     for info in cells:
         try:
             add_cell(registry, info)
         except Conflict:
             found = read_cell(registry, info.name)
-            moved = msgspec.structs.replace(info, state=found.info.state)
+            moved = msgspec.structs.replace(
+                found.info,
+                hbase_thrift1=info.hbase_thrift1,
+                hbase_thrift2=info.hbase_thrift2,
+                redis=info.redis,
+            )
             change_cell(registry, moved, found.version)
 
 
@@ -64,8 +74,9 @@ def create_platform(seams: Seams, cell_names: Sequence[str], progress: Progress)
 
 
 def _served(registry: Registry) -> list[str]:
-    """The cells that have to run, whether or not they are home to anybody."""
-    return [info.name for info in read_cells(registry) if info.state is not CellState.RETIRED]
+    """The cells that have to run, whether or not they are home to anybody; a mover makes the
+    tables of one that is still to be provisioned."""
+    return [info.name for info in read_cells(registry) if info.state in RUNNING]
 
 
 def _first_slices(registry: Registry, cell_names: Sequence[str]) -> Slices:

@@ -5,7 +5,7 @@ The same handlers and rules as on real servers; each cell's ingest is a thread h
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -25,12 +25,14 @@ from ops.cell_clients import LocalCells
 from ops.config import Config
 from ops.config_settings import Platform
 from ops.creation import Progress, create_platform
+from ops.followed_cells import FollowedCells
 from ops.release import VERSION
 from ops.roles import CellWatcher
 from ops.settings_of import ingest_settings, mover_settings
 from ops.table_hash import table_hash
 from ops.wiring.embedded import EmbeddedSeams
 from ops.wiring.seams import holder_name
+from router.cells import RUNNING, CellInfo
 from router.handler import Router
 from router.homes import Homes
 from router.mover import Mover
@@ -112,6 +114,10 @@ class EmbeddedCell:
             _log.exception("ingest stopped", cell=self.stores.name)
 
 
+def ignored(_name: str, _cell: EmbeddedCell) -> None:
+    """What a caller does with a cell that starts, who does nothing with it."""
+
+
 class Embedded:
     """A whole platform; a context manager, or `start` and `stop`."""
 
@@ -123,11 +129,15 @@ class Embedded:
         config: Config | None = None,
         clock: Clock | None = None,
         progress: Progress = silent,
+        begun: Callable[[str, EmbeddedCell], None] = ignored,
     ) -> None:
+        """`begun` is called with every cell that starts, also with those that are added later."""
         platform = Platform(data=str(folder), cells=cells)
         self._config = config or Config(platform=platform)
         self._cell_names = platform.cell_names
         self._progress = progress
+        self._begun = begun
+        self._followed: FollowedCells | None = None
         self.seams = EmbeddedSeams(self._config, clock)
         self.snowflake = Snowflake(self.seams.leases, self.seams.clock, holder_name())
         self.cells: dict[str, EmbeddedCell] = {}
@@ -150,9 +160,6 @@ class Embedded:
         names = create_platform(self.seams, self._cell_names, self._progress)
         self.routes.start()
         self.snowflake.start()
-        for name in names:
-            self.cells[name] = self._cell(name)
-            self._handlers[name] = self.cells[name].handler
         self._dashboard = Router(
             self.routes,
             self.clients,
@@ -163,14 +170,34 @@ class Embedded:
             backfill_default=self._config.ingest.backfill,
             in_flight_per_cell=self._config.limits.cell_in_flight,
         )
-        for cell in self.cells.values():
-            cell.start()
+        for name in names:
+            self._begin_cell(name)
         self._start_mover()
+        self._followed = FollowedCells(self.seams.registry, self._follow, _log.warning)
+        self._followed.start()
         return self
+
+    def _follow(self, infos: Sequence[CellInfo]) -> None:
+        """Run the cells that are to run, and no others."""
+        for info in infos:
+            if info.state in RUNNING and info.name not in self.cells:
+                self._begin_cell(info.name)
+            elif info.state not in RUNNING and info.name in self.cells:
+                del self._handlers[info.name]
+                self.cells.pop(info.name).stop()
+
+    def _begin_cell(self, name: str) -> None:
+        cell = self._cell(name)
+        self._handlers[name] = cell.handler
+        cell.start()
+        self.cells[name] = cell
+        self._begun(name, cell)
 
     def _start_mover(self) -> None:
         seams, settings = self.seams, mover_settings(self._config)
-        mover = Mover(seams.registry, seams.cell, seams.clock, holder_name(), settings)
+        mover = Mover(
+            seams.registry, seams.cell, seams.checkpoints, seams.clock, holder_name(), settings
+        )
         self._stop = threading.Event()
         self._mover_thread = threading.Thread(
             target=mover.run, args=(self._stop,), name="mover", daemon=True
@@ -179,6 +206,9 @@ class Embedded:
 
     def stop(self) -> None:
         """Stop all of it; idempotent."""
+        if self._followed is not None:
+            self._followed.close()
+            self._followed = None
         self._stop.set()
         if self._mover_thread is not None:
             self._mover_thread.join(STOP_S)

@@ -41,7 +41,15 @@ from ops.stack.process import is_running
 from ops.stack.state import RecordedChild, read_state
 from ops.template.tls import peer_context
 from ops.wiring.seams import Seams
-from router.cells import CellInfo, ServiceInfo, read_cell, read_cells, read_roles, read_services
+from router.cells import (
+    APPLYING,
+    CellInfo,
+    ServiceInfo,
+    read_cell,
+    read_cells,
+    read_roles,
+    read_services,
+)
 from router.flags import read_flags, set_flag
 from router.routes import read_routes
 
@@ -123,7 +131,7 @@ class FoundPlatform:
     @property
     def cells(self) -> Cells:
         """The cells in the registry."""
-        return CellDesk(self._seams, self._cell)
+        return CellDesk(self._seams, self._cell, self.folder, self._profile)
 
     @property
     def moves(self) -> Moves:
@@ -172,7 +180,8 @@ class FoundPlatform:
                 stores.dead_letters.counts().open,
             )
         except DashcellError:
-            return CellStatus(info.name, "unreachable", None)
+            silent = "unreachable" if info.state in APPLYING else info.state.value
+            return CellStatus(info.name, silent, None)
 
 
 def _in_order(refs: Iterable[PostRef]) -> tuple[PostRef, ...]:

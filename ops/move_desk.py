@@ -1,22 +1,22 @@
 """Moves as `cellctl` asks for them: planned with all that stands in their way, begun, looked at."""
 
-import getpass
-import shutil
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
 from cell import keys
 from cell.tables import Tables
 from idgen.clock import Clock
+from ops.cell_facts import Facts
 from ops.platform_port import CellStatus, MovePlan, MoveView
+from ops.who import who
 from ops.wiring.seams import Seams
 from router.cells import CellInfo, read_cell
+from router.holding import holder
 from router.move_records import (
     Found,
     Wanted,
     create_move,
-    holder,
+    move_path,
     overlapping,
     read_move,
     read_moves,
@@ -25,7 +25,7 @@ from router.move_records import (
     write_move,
 )
 from router.moves import Move, Refused, happened, let_switch, next_steps, verify_again
-from router.preflight import Blocker, CellFacts, blockers
+from router.preflight import Blocker, blockers
 from router.routes import read_routes
 
 SAMPLE_ROWS = 5_000
@@ -43,8 +43,7 @@ class MoveDesk:
         self, seams: Seams, status_of: Callable[[CellInfo], CellStatus], folder: Path | None
     ) -> None:
         self._seams = seams
-        self._status_of = status_of
-        self._folder = folder
+        self._facts = Facts(seams, status_of, folder)
 
     @property
     def _clock(self) -> Clock:
@@ -59,9 +58,9 @@ class MoveDesk:
             source = source_of(slices, wanted)
         except Refused as refused:
             return MovePlan(wanted, "", (Blocker(refused.cause, str(refused)),))
-        giver = self._facts(read_cell(registry, source).info)
+        giver = self._facts.of(read_cell(registry, source).info)
         others = overlapping(registry, wanted.start, wanted.last)
-        found = blockers(giver, self._facts(target), others)
+        found = blockers(giver, self._facts.of(target), others)
         rows = 0 if giver.lag_s is None else self._rows(source, wanted)
         return MovePlan(wanted, source, tuple(found), rows, SETTLE_S + 2 * rows / ROWS_PER_S)
 
@@ -71,7 +70,7 @@ class MoveDesk:
         for blocker in plan.blockers:
             raise Refused(blocker.cause, blocker.why)
         registry = self._seams.registry
-        return self._view(create_move(registry, wanted, _who(), self._clock.now_ms()))
+        return self._view(create_move(registry, wanted, who(), self._clock.now_ms()))
 
     def list(self) -> list[MoveView]:
         """All moves that are remembered, oldest first."""
@@ -90,7 +89,7 @@ class MoveDesk:
         return self._view(self._acted(found, what))
 
     def _acted(self, found: Found, what: str) -> Move:
-        registry, now_ms, by = self._seams.registry, self._clock.now_ms(), _who()
+        registry, now_ms, by = self._seams.registry, self._clock.now_ms(), who()
         if what == "reverse":
             happened(found.move, what, by, now_ms)  # refused before anybody is asked
             ends = self._seams.cell(found.move.source).ends()
@@ -105,31 +104,11 @@ class MoveDesk:
         return move
 
     def _view(self, move: Move) -> MoveView:
-        mover = "" if move.finished else holder(self._seams.registry, move.id)
+        mover = "" if move.finished else holder(self._seams.registry, move_path(move.id))
         return MoveView(move, mover, tuple(next_steps(move)))
-
-    def _facts(self, info: CellInfo) -> CellFacts:
-        status = self._status_of(info)
-        fragments = 0
-        if status.lag_s is not None:
-            states = self._seams.cell(info.name).state().read()
-            fragments = max(len(state.residents) for state in states.values())
-        return CellFacts(info, status.lag_s, status.dead_letters, fragments, self._disk_used())
-
-    def _disk_used(self) -> float | None:
-        """Of the platform's folder, where its data are on this machine."""
-        if self._folder is None:
-            return None
-        usage = shutil.disk_usage(self._folder)
-        return usage.used / usage.total
 
     def _rows(self, cell: str, wanted: Wanted) -> int:
         return estimated_rows(self._seams.cell(cell).tables, wanted.start, wanted.last)
-
-
-def _who() -> str:
-    """Who acts, for the history: the user and the host of this process."""
-    return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 def estimated_rows(tables: Tables, start: int, last: int) -> int:

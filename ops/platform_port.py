@@ -156,8 +156,43 @@ class CellView:
     arriving: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class NewCell:
+    """A cell that somebody asks for. `donor`: whose posts are copied; empty: any active cell's.
+    `sample`: the share of the key space (above 0, at most 1) whose readers are compared before it
+    may be active. The addresses ("host:port") are of servers that run already; empty: `cellctl up`
+    starts them, or the embedded profile keeps the cell in a file."""
+
+    name: str
+    donor: str = ""
+    sample: float = 0.01
+    hbase_thrift1: str = ""
+    hbase_thrift2: str = ""
+    redis: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NewCellPlan:
+    """What adding a cell would do: what stands in its way, about how many posts and bytes are
+    copied, and in how many seconds it can be activated."""
+
+    new: NewCell
+    blockers: tuple[Blocker, ...] = ()
+    posts: int = 0
+    size: int = 0
+    seconds: float = 0.0
+
+
 class Cells(Protocol):
     """The cells of a platform."""
+
+    def add_plan(self, new: NewCell) -> NewCellPlan:
+        """What adding a cell would do. Raises BadRequest, and NotFound for an unknown donor."""
+        ...
+
+    def add(self, new: NewCell) -> CellView:
+        """Begin to add it; a mover brings it up. Raises Refused with the first blocker."""
+        ...
 
     def list(self) -> Sequence[CellView]:
         """All cells by name."""
@@ -180,8 +215,9 @@ class Cells(Protocol):
         """What has to move so that the cells have about the same load."""
         ...
 
-    def change(self, name: str, what: str) -> CellView:
-        """Activate, drain or retire it: its state alone. Raises NotFound, Refused."""
+    def change(self, name: str, what: str, *, execute: bool = True) -> CellView:
+        """Activate, drain or retire it: its state alone; without `execute` it is only seen whether
+        that can be. Raises NotFound, Refused."""
         ...
 
 

@@ -203,7 +203,8 @@ def _ingest(joint: _Joint) -> ServiceParts:
 
 def _mover(joint: _Joint) -> ServiceParts:
     seams = joint.seams
-    mover = Mover(seams.registry, seams.cell, seams.clock, joint.id, mover_settings(joint.config))
+    settings = mover_settings(joint.config)
+    mover = Mover(seams.registry, seams.cell, seams.checkpoints, seams.clock, joint.id, settings)
     return ServiceParts(
         worker=mover,
         readiness={"moves": lambda: mover.trouble},

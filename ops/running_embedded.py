@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ops import addresses
@@ -10,10 +10,10 @@ from ops.addresses import MadeAs, Whereabouts
 from ops.config import Config
 from ops.creation import Progress
 from ops.dashboard_service import dashboard_service
-from ops.embedded import Embedded
+from ops.embedded import Embedded, EmbeddedCell
 from ops.found import FoundPlatform
 from ops.idgen_service import idgen_service
-from ops.metrics import Source
+from ops.metrics import Sample
 from ops.platform_port import Platform
 from ops.release import VERSION
 from ops.roles import dashboard_sources, ingest_source
@@ -46,7 +46,9 @@ class RunningEmbedded:
         self._stopped = False
         self._servers: list[ThriftServer] = []
         self._host: ServiceHost | None = None
-        self._embedded = Embedded(self._folder, cells, config=config, progress=progress)
+        self._embedded = Embedded(
+            self._folder, cells, config=config, progress=progress, begun=self._serve_cell
+        )
         try:
             self._start(progress)
         except BaseException:
@@ -87,40 +89,52 @@ class RunningEmbedded:
     def _start(self, progress: Progress) -> None:
         # From here on `cellctl down` finds this process, also while it starts.
         write_state(self._folder, ())
-        progress("starting the cells")
-        self._embedded.start()
         # The folder is ours alone: what is registered was left by a process that was killed.
         deregister_all(self._embedded.seams.registry)
+        progress("starting the cells")
+        self._embedded.start()
         listen = self._config.listen
-        for name, cell in self._embedded.cells.items():
-            server = self._serve(dashboard_service(cell.handler), listen.dashboard)
-            address = f"{listen.host}:{server.port}"
-            self._embedded.clients.listening(name, address)
-            self._register("dashboard", Endpoints(address, ""), name)
         ids = self._serve(idgen_service(self._embedded.snowflake), listen.idgen)
         self._register("idgen", Endpoints(f"{listen.host}:{ids.port}", ""))
-        cells = self._embedded.cells.items()
         parts = ServiceParts(
             service=dashboard_service(self._embedded.dashboard),
             port=listen.router,
-            readiness={f"cell {name}": cell.trouble for name, cell in cells},
-            sources=self._sources(),
+            readiness={"cells": self._trouble},
+            sources=[self._samples],
             listening=lambda endpoints: self._register("router", endpoints),
         )
         self._host = ServiceHost("router", parts, self._config)
         self._host.start()
         progress("waiting for the cells")
-        for cell in self._embedded.cells.values():
+        for cell in list(self._embedded.cells.values()):
             cell.wait_begun(BEGIN_S)
-        addresses.made_as(self._folder, MadeAs("embedded", tuple(self._embedded.cells)))
+        self._tell_made()
         addresses.tell(self._folder, Whereabouts("embedded", "", os.getpid()))
 
-    def _sources(self) -> Sequence[Source]:
-        found: list[Source] = []
-        for name, cell in self._embedded.cells.items():
-            found += dashboard_sources(cell.stores, cell.handler)
-            found.append(ingest_source(name, cell.applying))
-        return found
+    def _serve_cell(self, name: str, cell: EmbeddedCell) -> None:
+        """Give a cell that starts a port, and make it known."""
+        listen = self._config.listen
+        server = self._serve(dashboard_service(cell.handler), listen.dashboard)
+        address = f"{listen.host}:{server.port}"
+        self._embedded.clients.listening(name, address)
+        self._register("dashboard", Endpoints(address, ""), name)
+        if self._host is not None:
+            self._tell_made()
+
+    def _tell_made(self) -> None:
+        addresses.made_as(self._folder, MadeAs("embedded", tuple(self._embedded.cells)))
+
+    def _trouble(self) -> str:
+        """Why cells are not ready; empty when all are."""
+        cells = list(self._embedded.cells.values())
+        return "; ".join(why for cell in cells if (why := cell.trouble()))
+
+    def _samples(self) -> Iterable[Sample]:
+        """The metrics of the cells that run now."""
+        for name, cell in list(self._embedded.cells.items()):
+            for source in dashboard_sources(cell.stores, cell.handler):
+                yield from source()
+            yield from ingest_source(name, cell.applying)()
 
     def _serve(self, service: ThriftService, port: int) -> ThriftServer:
         server = ThriftServer(

@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -10,15 +11,19 @@ from idgen.errors import BadRequest
 from ops import addresses
 from ops.addresses import MadeAs, Whereabouts
 from ops.config import Config, environment_of, jar_cache, java_home
-from ops.creation import Progress, create_platform, tell_servers
+from ops.creation import Progress, create_platform, tell_addresses, tell_servers
+from ops.followed_cells import FollowedCells
 from ops.found import FoundPlatform
 from ops.platform_port import Platform
 from ops.readyz import not_ready_because
+from ops.stack import hbase, redis
 from ops.stack.child import ChildSpec, NotReady
+from ops.stack.errors import StackError
 from ops.stack.hbase import HBaseHeaps
 from ops.stack.ports import PortReservation, require_free
 from ops.stack.servers import (
     Addresses,
+    CellAddresses,
     CellOverrides,
     Memory,
     Overrides,
@@ -28,7 +33,9 @@ from ops.stack.servers import (
 from ops.stack.supervisor import Supervisor
 from ops.stack.watched import Happening
 from ops.wiring.stack import StackSeams
-from router.cells import CellInfo
+from router.bootstraps import changed
+from router.cells import RUNNING, CellInfo, CellState, change_cell, read_cell
+from router.registry import Registry
 
 LOUD = ("died", "gave up", "warning")
 READY_S = 300.0
@@ -52,6 +59,7 @@ class RunningStack:
         self.supervisor = Supervisor(self._folder, self._report)
         self._ports = PortReservation()
         self._router_port = 0
+        self._followed: FollowedCells | None = None
         try:
             self._platform = self._start()
         except BaseException:
@@ -74,6 +82,8 @@ class RunningStack:
 
     def stop(self) -> None:
         """Stop services, then servers; idempotent."""
+        if self._followed is not None:
+            self._followed.close()
         addresses.forget(self._folder)
         self._ports.close()
         self.supervisor.stop()
@@ -84,27 +94,47 @@ class RunningStack:
         seams = StackSeams(self._config, zookeeper)
         try:
             self._progress("creating the platform")
-            tell_servers(seams.registry, found.kafka, _cell_infos(found))
+            infos = [_cell_info(name, cell) for name, cell in found.cells.items()]
+            tell_servers(seams.registry, found.kafka, infos)
             names = create_platform(seams, self._cells, self._progress)
         finally:
             seams.close()
-        addresses.made_as(self._folder, MadeAs("stack", tuple(names)))
+        self._cells = tuple(name for name in self._cells if name in names)
+        addresses.made_as(self._folder, MadeAs("stack", self._cells))
         addresses.tell(self._folder, Whereabouts("stack", zookeeper, os.getpid()))
         self._progress("starting the services")
         for spec in self._services(names, zookeeper):
             self.supervisor.start(spec)
         self.supervisor.wait_ready(timeout_s=READY_S)
-        return FoundPlatform(self._config, StackSeams(self._config, zookeeper), "stack", zookeeper)
+        seams = StackSeams(self._config, zookeeper)
+        followed = StackCells(self, seams.registry, zookeeper)
+        self._followed = FollowedCells(seams.registry, followed.follow, _on_stderr)
+        self._followed.start()
+        return FoundPlatform(self._config, seams, "stack", zookeeper)
 
-    def _start_servers(self) -> Addresses:
+    def planner(self, cells: Sequence[str]) -> Planner:
+        """One that can start the servers of these cells; `close` it."""
         config = self._config
         programs = find_programs(
             jar_cache(config),
             self._progress,
             java_home=java_home(config),
-            kinds=config.servers.left_out(self._cells),
+            kinds=config.servers.left_out(cells),
         )
-        planner = Planner(self._folder, programs, _overrides(config), _memory(config))
+        return Planner(self._folder, programs, _overrides(config), _memory(config))
+
+    def with_servers(self, cell: str) -> None:
+        """Remember that a cell's servers are started with the platform."""
+        self._cells = (*self._cells, cell)
+        addresses.made_as(self._folder, MadeAs("stack", self._cells))
+
+    def without_servers(self, cell: str) -> None:
+        """The opposite."""
+        self._cells = tuple(name for name in self._cells if name != cell)
+        addresses.made_as(self._folder, MadeAs("stack", self._cells))
+
+    def _start_servers(self) -> Addresses:
+        planner = self.planner(self._cells)
         try:
             servers = planner.stack(list(self._cells))
             self.supervisor.start_all(servers.children)
@@ -118,12 +148,20 @@ class RunningStack:
     def _services(self, cells: list[str], zookeeper: str) -> list[ChildSpec]:
         listen = self._config.listen
         roles = [("idgen", "", 1), ("router", "", listen.routers), ("mover", "", 1)]
-        for cell in cells:
-            roles.append(("ingest", cell, self._config.ingest.workers))
-            roles.append(("dashboard", cell, listen.dashboards))
-        return [
+        found = [
             self.service(role, cell, zookeeper, number)
             for role, cell, count in roles
+            for number in range(1, count + 1)
+        ]
+        return found + [spec for cell in cells for spec in self.services_of(cell, zookeeper)]
+
+    def services_of(self, cell: str, zookeeper: str) -> list[ChildSpec]:
+        """The services of one cell."""
+        config = self._config
+        counts = {"ingest": config.ingest.workers, "dashboard": config.listen.dashboards}
+        return [
+            self.service(role, cell, zookeeper, number)
+            for role, count in counts.items()
             for number in range(1, count + 1)
         ]
 
@@ -169,6 +207,72 @@ class RunningStack:
     def _report(self, happening: Happening) -> None:
         if happening.kind in LOUD or (happening.kind == "ready" and self._loudly is not _on_stderr):
             self._loudly(f"{happening.name}: {happening.kind} {happening.detail}".rstrip())
+
+
+class StackCells:
+    """What a platform that runs does with cells that are added and retired meanwhile."""
+
+    def __init__(self, stack: RunningStack, registry: Registry, zookeeper: str) -> None:
+        self._stack = stack
+        self._registry = registry
+        self._zookeeper = zookeeper
+
+    def follow(self, infos: Sequence[CellInfo]) -> None:
+        """Start servers for cells that have none, services for those that have to run, and stop
+        those of retired ones."""
+        for info in infos:
+            if info.state is CellState.PROVISIONING and not info.redis:
+                self._begin_servers(info)
+            elif info.state in RUNNING:
+                self._begin_services(info.name)
+            elif info.state is CellState.RETIRED:
+                self._end(info.name)
+
+    def _begin_servers(self, info: CellInfo) -> None:
+        supervisor, name = self._stack.supervisor, info.name
+        if info.bootstrap is not None and info.bootstrap.trouble:
+            return
+        try:
+            planner = self._stack.planner((name,))
+            try:
+                children, found = planner.plan_cell(name, self._zookeeper)
+                supervisor.start_all(children)
+                supervisor.wait_ready([child.name for child in children], READY_S)
+            finally:
+                planner.close()
+        except StackError as error:
+            self._in_trouble(name, f"its servers cannot be started: {error}")
+            return
+        self._stack.with_servers(name)
+        tell_addresses(self._registry, [_cell_info(name, found)])
+
+    def _begin_services(self, cell: str) -> None:
+        known = self._stack.supervisor.names()
+        for spec in self._stack.services_of(cell, self._zookeeper):
+            if spec.name not in known:
+                self._stack.supervisor.start(spec)
+
+    def _end(self, cell: str) -> None:
+        """Stop all of a cell, what depends on others first."""
+        supervisor = self._stack.supervisor
+        of_cell = [name for name in supervisor.names() if _is_of(name, cell)]
+        for name in reversed(of_cell):
+            supervisor.stop_child(name)
+        if of_cell:
+            self._stack.without_servers(cell)
+
+    def _in_trouble(self, name: str, why: str) -> None:
+        self._end(name)
+        found = read_cell(self._registry, name)
+        trouble = f"{why}; `cellctl retire-cell {name}`, and add another cell when it is mended"
+        change_cell(self._registry, changed(found.info, trouble=trouble), found.version)
+
+
+def _is_of(child: str, cell: str) -> bool:
+    """Whether a child is a server or a service of a cell."""
+    services = (f"ingest-{cell}", f"dashboard-{cell}")
+    servers = (redis.name(cell), *(hbase.name(cell, role) for role in hbase.ROLES))
+    return child.partition(".")[0] in services or child in servers
 
 
 def _on_stderr(line: str) -> None:
@@ -224,13 +328,10 @@ def _memory(config: Config) -> Memory:
     return Memory(stack.zookeeper_mb, stack.kafka_mb, heaps, stack.redis_mb)
 
 
-def _cell_infos(found: Addresses) -> list[CellInfo]:
-    return [
-        CellInfo(
-            name,
-            hbase_thrift1=(cell.hbase_thrift1,),
-            hbase_thrift2=(cell.hbase_thrift2,),
-            redis=cell.redis,
-        )
-        for name, cell in found.cells.items()
-    ]
+def _cell_info(name: str, found: CellAddresses) -> CellInfo:
+    return CellInfo(
+        name,
+        hbase_thrift1=(found.hbase_thrift1,),
+        hbase_thrift2=(found.hbase_thrift2,),
+        redis=found.redis,
+    )

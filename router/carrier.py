@@ -22,6 +22,7 @@ from cell.state import PartitionState, homes_now
 from cell.stores import CellStores
 from idgen.clock import Clock
 from idgen.errors import Conflict, Unavailable
+from router.cells import CellState, read_cell
 from router.move_records import Found, finish_move, switch_routes, write_move
 from router.moves import STAGES, VERIFIED_MS_MAX, Move, Stage, happened
 from router.registry import Registry
@@ -174,14 +175,8 @@ class Carrier:
             return Step(self._happened(move, "copied", note, **counts))
         return Step(
             msgspec.structs.replace(move, walked=walked, **counts),
-            wait_ms=self._throttled_ms(rows, began_ms),
+            wait_ms=throttled_ms(rows, began_ms, self._settings, self._clock),
         )
-
-    def _throttled_ms(self, rows: int, began_ms: int) -> int:
-        if not self._settings.rows_per_s:
-            return 0
-        due_ms = began_ms + 1000 * rows // self._settings.rows_per_s
-        return max(0, due_ms - self._clock.monotonic_ms())
 
     def _tell_arrival(self, move: Move) -> Step:
         told = self._tell(
@@ -256,6 +251,9 @@ class Carrier:
 
     def _tell_left(self, move: Move) -> Step:
         cell, ranges = move.left
+        if read_cell(self._registry, cell).info.state is CellState.RETIRED:
+            # Nobody applies anything there any more, and nobody reads its rows.
+            return Step(msgspec.structs.replace(move, stage=Stage.FINISHED))
         told = self._tell(cell, [SliceLeft(*within_) for within_ in ranges])
         return Step(_next(move, told=told))
 
@@ -288,6 +286,13 @@ class Carrier:
         """Append commands to the log of a cell; the offset behind the last one."""
         records = [(0, encode(command)) for command in commands]
         return self._cells(cell).commands.append(records)[-1].offset + 1
+
+
+def throttled_ms(rows: int, began_ms: int, settings: MoverSettings, clock: Clock) -> int:
+    """How long to wait after so many rows since `began_ms` (monotonic)."""
+    if not settings.rows_per_s:
+        return 0
+    return max(0, began_ms + 1000 * rows // settings.rows_per_s - clock.monotonic_ms())
 
 
 def within(homes: Homes, start: int, last: int) -> Ranges:

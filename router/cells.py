@@ -11,14 +11,17 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
+from cell.post_copy import PostLane
 from idgen.clock import Clock
 from idgen.errors import BadRequest, Corrupt, NotFound
+from router.history import Happened
 from router.live import REREAD_MS, Live
 from router.registry import Registry
 from router.slices import check_cell_name
 
 CELLS = "/cells"
 SERVICES = "/services"
+HISTORY_MAX = 100
 
 
 class CellState(StrEnum):
@@ -47,14 +50,71 @@ TRANSITIONS: dict[CellState, dict[str, CellState]] = {
     CellState.RETIRED: {},
 }
 """What may happen to a cell in each state, and the state it is in then."""
+RUNNING = frozenset(set(CellState) - {CellState.PROVISIONING, CellState.RETIRED})
+"""The states in which a cell's services run."""
 APPLYING = frozenset({CellState.DARK, CellState.ACTIVE, CellState.DRAINING})
 """The states in which a cell's workers apply the firehose: before, what it begins with is still
 being written; afterwards it is nobody's."""
 
 
+class BootstrapStage(StrEnum):
+    """What a mover does next with a cell that is being added (`router.bootstraps`)."""
+
+    PROVISION = "provision"
+    BEGIN = "begin"
+    COPY = "copy"
+    POSITION = "position"
+    CATCH_UP = "catch-up"
+    COMPARE = "compare"
+    SAMPLE = "sample"
+    AGREE = "agree"
+    VERIFIED = "verified"
+    RELEASE = "release"
+    FINISHED = "finished"
+
+
+class Bootstrap(msgspec.Struct, frozen=True, kw_only=True):
+    """How a cell that is being added comes to hold what all cells hold.
+
+    `donor`: the cell its posts are copied from. `sample`: share of the key space (above 0, at most
+    1) whose readers arrive for a comparison. `since`: offsets by partition from which the new cell
+    applies the firehose. `lanes`: how far the copying has come. `ends`: offsets that the present
+    stage waits for. `rehearsals`: the moves of the sample. `waits_for`: what keeps it just now.
+    `trouble`: why it cannot go on by itself.
+    """
+
+    donor: str
+    sample: float
+    stage: BootstrapStage = BootstrapStage.PROVISION
+    since: tuple[int, ...] = ()
+    lanes: tuple[PostLane, ...] = ()
+    ends: tuple[int, ...] = ()
+    rehearsals: tuple[int, ...] = ()
+    verified_ms: int = 0
+    waits_for: str = ""
+    trouble: str = ""
+
+    @property
+    def rows(self) -> int:
+        """Posts copied so far."""
+        return sum(lane.rows for lane in self.lanes)
+
+    @property
+    def size(self) -> int:
+        """Their bytes, keys and values."""
+        return sum(lane.size for lane in self.lanes)
+
+    @property
+    def copied(self) -> float:
+        """About which share of the posts is copied: authors lie evenly in the key space."""
+        left = sum(_width(lane.next, lane.stop) for lane in self.lanes if not lane.done)
+        return 1 - left / (1 << 64) if self.lanes else 0.0
+
+
 class CellInfo(msgspec.Struct, frozen=True):
     """A cell: its state, and the addresses ("host:port") of its HBase gateways and its Redis;
-    none in the embedded profile. `cordoned`: no move may choose it.
+    none in the embedded profile. `cordoned`: no move may choose it. `bootstrap`: None for a cell
+    that was there from the beginning. `history`: its last states.
     """
 
     name: str
@@ -63,6 +123,8 @@ class CellInfo(msgspec.Struct, frozen=True):
     hbase_thrift2: tuple[str, ...] = ()
     redis: str = ""
     cordoned: bool = False
+    bootstrap: Bootstrap | None = None
+    history: tuple[Happened, ...] = ()
 
 
 class ServiceInfo(msgspec.Struct, frozen=True):
@@ -79,6 +141,16 @@ class ServiceInfo(msgspec.Struct, frozen=True):
     version: str = ""
 
 
+def become(
+    info: CellInfo, what: str, by: str, now_ms: int, note: str = "", **changes: object
+) -> CellInfo:
+    """The cell after something of TRANSITIONS has happened to it. Raises KeyError when it
+    cannot."""
+    state = TRANSITIONS[info.state][what]
+    history = (*info.history, Happened(now_ms, state, by, note))[-HISTORY_MAX:]
+    return msgspec.structs.replace(info, state=state, history=history, **changes)
+
+
 class Versioned(NamedTuple):
     """A cell and the version of its node."""
 
@@ -89,13 +161,13 @@ class Versioned(NamedTuple):
 def add_cell(registry: Registry, info: CellInfo) -> None:
     """Make a cell known. Raises Conflict when there is one of this name, BadRequest(cell)."""
     check_cell_name("cell", info.name)
-    registry.create(f"{CELLS}/{info.name}", msgspec.json.encode(info))
+    registry.create(cell_path(info.name), msgspec.json.encode(info))
 
 
 def read_cell(registry: Registry, name: str) -> Versioned:
     """One cell. Raises NotFound."""
     check_cell_name("cell", name)
-    path = f"{CELLS}/{name}"
+    path = cell_path(name)
     try:
         node = registry.get(path)
     except NotFound:
@@ -103,9 +175,14 @@ def read_cell(registry: Registry, name: str) -> Versioned:
     return Versioned(_decoded(path, node.value, CellInfo), node.version)
 
 
+def cell_path(name: str) -> str:
+    """Where a cell lies in the registry."""
+    return f"{CELLS}/{name}"
+
+
 def change_cell(registry: Registry, info: CellInfo, version: int) -> int:
     """Write a cell that is still of `version`; returns the new one. Raises Conflict, NotFound."""
-    return registry.set(f"{CELLS}/{info.name}", msgspec.json.encode(info), version)
+    return registry.set(cell_path(info.name), msgspec.json.encode(info), version)
 
 
 def read_cells(registry: Registry) -> list[CellInfo]:
@@ -199,6 +276,12 @@ class ServiceTable:
     def trouble(self) -> str:
         """Why the last read failed; empty after a success."""
         return self._live.trouble
+
+
+def _width(start: bytes, stop: bytes) -> int:
+    """About how many places lie between two keys; `stop` empty: the end of the key space."""
+    ends = int.from_bytes(stop[:8], "big") if stop else 1 << 64
+    return max(0, ends - int.from_bytes(start[:8], "big"))
 
 
 _Info = TypeVar("_Info", CellInfo, ServiceInfo)

@@ -12,9 +12,10 @@ import msgspec
 
 from cell.slice_rows import Walked
 from idgen.errors import Conflict, Corrupt, NotFound
+from router.history import Happened
+from router.holding import let_go
 from router.moves import (
     ALREADY_MOVING,
-    Happened,
     Move,
     MoveState,
     Refused,
@@ -49,6 +50,7 @@ class Wanted(NamedTuple):
     reader: int = 0
     keep_ms: int = 3_600_000
     stop_before_switch: bool = False
+    rehearsal: bool = False
 
 
 class _Head(msgspec.Struct, frozen=True):
@@ -77,6 +79,7 @@ def create_move(registry: Registry, wanted: Wanted, by: str, now_ms: int) -> Mov
             reader=wanted.reader,
             keep_ms=wanted.keep_ms,
             stop_before_switch=wanted.stop_before_switch,
+            rehearsal=wanted.rehearsal,
             history=(Happened(now_ms, MoveState.CREATED, by),),
         )
 
@@ -92,7 +95,7 @@ def create_move(registry: Registry, wanted: Wanted, by: str, now_ms: int) -> Mov
         changes = [
             *routes.changes,
             Set(MOVES, msgspec.json.encode(opened), version),
-            Create(_path(move.id), msgspec.json.encode(move)),
+            Create(move_path(move.id), msgspec.json.encode(move)),
         ]
         with suppress(Conflict, NotFound):  # somebody else was first: look again
             registry.multi(changes)
@@ -125,7 +128,7 @@ def open_moves(registry: Registry) -> list[int]:
 def read_move(registry: Registry, move_id: int) -> Found:
     """A move. Raises NotFound, Corrupt."""
     try:
-        node = registry.get(_path(move_id))
+        node = registry.get(move_path(move_id))
     except NotFound:
         raise NotFound(
             f"no move {move_id}: `cellctl list-moves` has those that there are"
@@ -133,7 +136,7 @@ def read_move(registry: Registry, move_id: int) -> Found:
     try:
         return Found(_DECODER.decode(node.value), node.version)
     except msgspec.MsgspecError as error:
-        raise Corrupt(f"{_path(move_id)} in the registry cannot be read: {error}") from error
+        raise Corrupt(f"{move_path(move_id)} in the registry cannot be read: {error}") from error
 
 
 def read_moves(registry: Registry) -> list[Move]:
@@ -147,7 +150,7 @@ def read_moves(registry: Registry) -> list[Move]:
 
 def write_move(registry: Registry, move: Move, version: int) -> int:
     """Write a move that is still of `version`; the new one. Raises Conflict."""
-    return registry.set(_path(move.id), msgspec.json.encode(move), version)
+    return registry.set(move_path(move.id), msgspec.json.encode(move), version)
 
 
 def switch_routes(
@@ -159,7 +162,7 @@ def switch_routes(
     """
     for _ in range(_TRIES):
         routes = prepare_routes(registry, change)
-        written = Set(_path(move.id), msgspec.json.encode(move), version)
+        written = Set(move_path(move.id), msgspec.json.encode(move), version)
         with suppress(Conflict, NotFound):
             registry.multi([*routes.changes, written])
             return
@@ -192,7 +195,7 @@ def finish_move(registry: Registry, found: Found) -> None:
     for _ in range(_TRIES):
         head, version = _read_head(registry)
         others = {i: slice_ for i, slice_ in head.open.items() if i != move.id}
-        written = Set(_path(move.id), msgspec.json.encode(move), found.version)
+        written = Set(move_path(move.id), msgspec.json.encode(move), found.version)
         closed = Set(MOVES, msgspec.json.encode(_Head(head.next, others)), version)
         routes = prepare_routes(registry, Slices.merged)
         with suppress(Conflict, NotFound):
@@ -202,30 +205,6 @@ def finish_move(registry: Registry, found: Found) -> None:
         if read_move(registry, move.id).version != found.version:
             raise Conflict(f"move {move.id} was changed by somebody else: look at it again")
     raise Conflict(f"moves change faster than move {move.id} could be finished; try again")
-
-
-def hold(registry: Registry, move_id: int, by: str) -> bool:
-    """Become the one who carries a move, while this process lives; False: another does."""
-    try:
-        registry.create(f"{_path(move_id)}/mover", by.encode(), ephemeral=True)
-    except Conflict:
-        return False
-    return True
-
-
-def let_go(registry: Registry, move_id: int) -> None:
-    """Let another carry it."""
-    path = f"{_path(move_id)}/mover"
-    with suppress(NotFound, Conflict):
-        registry.delete(path, registry.get(path).version)
-
-
-def holder(registry: Registry, move_id: int) -> str:
-    """Who carries a move now; empty: nobody."""
-    try:
-        return registry.get(f"{_path(move_id)}/mover").value.decode()
-    except NotFound:
-        return ""
 
 
 def _read_head(registry: Registry) -> tuple[_Head, int]:
@@ -251,10 +230,11 @@ def _overlapping(head: _Head, start: int, last: int) -> list[int]:
 def _forget_oldest(registry: Registry, open_: dict[int, tuple[int, int]]) -> None:
     finished = [i for i in sorted(map(int, registry.list(MOVES))) if i not in open_]
     for move_id in finished[: max(0, len(finished) - FINISHED_MAX)]:
-        let_go(registry, move_id)
+        let_go(registry, move_path(move_id))
         with suppress(NotFound, Conflict):
-            registry.delete(_path(move_id), registry.get(_path(move_id)).version)
+            registry.delete(move_path(move_id), registry.get(move_path(move_id)).version)
 
 
-def _path(move_id: int) -> str:
+def move_path(move_id: int) -> str:
+    """Where a move lies in the registry."""
     return f"{MOVES}/{move_id}"

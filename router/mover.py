@@ -1,20 +1,27 @@
-"""The mover: carries all moves that are due, several at once.
+"""The mover: carries all moves that are due, and cells that are being added, several at once.
 
-Any number of movers may run; who carries a move holds an ephemeral node of it, which keeps two from
-doing the same work, and nothing else (`router.carrier`).
+Any number of movers may run; who carries something holds an ephemeral node of it, which keeps two
+from doing the same work, and nothing else (`router.carrier`).
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
 
 import structlog
 
 from cell.stores import CellStores
+from firehose.checkpoint import Checkpoints
 from idgen.clock import Clock
 from idgen.errors import Conflict, DashcellError, Unavailable
+from router import bootstraps, moves
+from router.bootstrap_carrier import BootstrapCarrier
 from router.carrier import WAIT_MS, Carrier, MoverSettings
-from router.move_records import MOVES, hold, let_go, open_moves, read_move
-from router.moves import is_due
+from router.cells import CELLS, cell_path, read_cell, read_cells
+from router.holding import hold, let_go
+from router.move_records import MOVES, move_path, open_moves, read_move
 from router.registry import Registry
 
 _log = structlog.get_logger(__name__)
@@ -24,86 +31,134 @@ LOOKS_APART_MS = 200
 """Every step of every move changes the registry; a look reads all moves that are not finished."""
 
 
+class Carrying(Protocol):
+    """What does the stages of one record, found before."""
+
+    def step(self, found: Any) -> int:
+        """Do a stage, or a part of it, and record that; how long to wait, in ms."""
+        ...
+
+    def wait_for(self, found: Any, what: str) -> int:
+        """Record what it waits for; how long to wait, in ms."""
+        ...
+
+
+@dataclass(frozen=True)
+class Work:
+    """Something that a mover carries: where its record lies, how it is read (None: nothing is due),
+    and who does its stages."""
+
+    path: str
+    due: Callable[[], Any]
+    carrier: Callable[[], Carrying]
+
+
 class Mover:
-    """Carries all moves that are due, several at once; `run` is its process's or thread's life."""
+    """Carries all that is due, several at once; `run` is its process's or thread's life."""
 
     def __init__(
         self,
         registry: Registry,
         cells: Callable[[str], CellStores],
+        checkpoints: Callable[[], Checkpoints],
         clock: Clock,
         name: str,
         settings: MoverSettings | None = None,
     ) -> None:
         self._registry = registry
         self._cells = _Kept(cells)
+        self._checkpoints = checkpoints
         self._clock = clock
         self._name = name
         self._settings = settings or MoverSettings()
-        self._carried: dict[int, threading.Thread] = {}
+        self._carried: dict[str, threading.Thread] = {}
         self._changed = threading.Event()
         self.trouble = ""
 
     def run(self, stop: threading.Event) -> None:
-        """Carry moves until `stop`."""
-        watch = self._registry.watch(MOVES, self._changed.set)
+        """Carry what is due until `stop`."""
+        watches = [self._registry.watch(path, self._changed.set) for path in (MOVES, CELLS)]
         try:
             while not stop.is_set():
                 self._changed.clear()
                 try:
                     self._look(stop)
                     self.trouble = ""
-                except DashcellError as error:  # moves wait where they are; readiness tells
+                except DashcellError as error:  # all waits where it is; readiness tells
                     self.trouble = str(error)
                 self._changed.wait(LOOK_MS / 1000)
                 stop.wait(LOOKS_APART_MS / 1000)
         finally:
-            watch.cancel()
+            for watch in watches:
+                watch.cancel()
             for thread in self._carried.values():
                 thread.join()
 
     @property
     def carried(self) -> int:
-        """How many moves are carried now."""
+        """How many moves and new cells are carried now."""
         return sum(thread.is_alive() for thread in list(self._carried.values()))
 
     def _look(self, stop: threading.Event) -> None:
-        """Begin to carry what is due and is not carried yet, the oldest first."""
-        self._carried = {i: t for i, t in self._carried.items() if t.is_alive()}
-        for move_id in open_moves(self._registry):
+        """Begin to carry what is due and is not carried yet: new cells, then moves, the oldest
+        first."""
+        self._carried = {path: t for path, t in self._carried.items() if t.is_alive()}
+        for work in self._works():
             if len(self._carried) >= self._settings.moves_at_once:
                 return
-            if move_id in self._carried:
-                continue
-            if is_due(read_move(self._registry, move_id).move, self._clock.now_ms()):
+            if work.path not in self._carried and work.due() is not None:
                 thread = threading.Thread(
-                    target=self._carry, args=(move_id, stop), name=f"move {move_id}", daemon=True
+                    target=self._carry, args=(work, stop), name=work.path, daemon=True
                 )
-                self._carried[move_id] = thread
+                self._carried[work.path] = thread
                 thread.start()
 
-    def _carry(self, move_id: int, stop: threading.Event) -> None:
+    def _works(self) -> Iterator[Work]:
+        for info in read_cells(self._registry):
+            if info.bootstrap is not None:
+                due = partial(self._due_cell, info.name)
+                yield Work(cell_path(info.name), due, self._bootstrap_carrier)
+        for move_id in open_moves(self._registry):
+            yield Work(move_path(move_id), partial(self._due_move, move_id), self._move_carrier)
+
+    def _due_cell(self, name: str) -> Any:
+        found = read_cell(self._registry, name)
+        return found if bootstraps.is_due(found.info, self._clock.now_ms()) else None
+
+    def _due_move(self, move_id: int) -> Any:
+        found = read_move(self._registry, move_id)
+        return found if moves.is_due(found.move, self._clock.now_ms()) else None
+
+    def _bootstrap_carrier(self) -> Carrying:
+        return BootstrapCarrier(
+            self._registry, self._cells, self._checkpoints, self._clock, self._name, self._settings
+        )
+
+    def _move_carrier(self) -> Carrying:
+        return Carrier(self._registry, self._cells, self._clock, self._name, self._settings)
+
+    def _carry(self, work: Work, stop: threading.Event) -> None:
         try:
-            if not hold(self._registry, move_id, self._name):
+            if not hold(self._registry, work.path, self._name):
                 return
             try:
-                self.carry(move_id, stop)
+                self.carry(work, stop)
             finally:
-                let_go(self._registry, move_id)
+                let_go(self._registry, work.path)
         except DashcellError as error:  # whoever looks next takes it up again
-            _log.warning("a move waits", move=move_id, why=str(error))
+            _log.warning("a move waits", record=work.path, why=str(error))
 
-    def carry(self, move_id: int, stop: threading.Event) -> None:
-        """Take a move as far as it goes without an operator."""
-        carrier = Carrier(self._registry, self._cells, self._clock, self._name, self._settings)
+    def carry(self, work: Work, stop: threading.Event) -> None:
+        """Take it as far as it goes without an operator."""
+        carrier = work.carrier()
         while not stop.is_set():
-            found = read_move(self._registry, move_id)
-            if not is_due(found.move, self._clock.now_ms()):
+            found = work.due()
+            if found is None:
                 return
             try:
                 wait_ms = carrier.step(found)
-            except Conflict as error:  # somebody else has changed the move, or the routes
-                _log.info("a move was changed", move=move_id, why=str(error))
+            except Conflict as error:  # somebody else has changed the record, or the routes
+                _log.info("a record was changed", record=work.path, why=str(error))
                 wait_ms = WAIT_MS
             except Unavailable as error:
                 wait_ms = carrier.wait_for(found, str(error))

@@ -10,6 +10,7 @@ import msgspec
 from cell.residents import Ranges
 from cell.slice_rows import Walked
 from idgen.errors import Conflict
+from router.history import Happened
 
 VERIFIED_MS_MAX = 600_000
 """A verification is too old to switch on after ten minutes."""
@@ -47,6 +48,7 @@ TRANSITIONS: dict[MoveState, dict[str, MoveState]] = {
     MoveState.REVERSED: {},
 }
 """What may happen to a move in each state, and the state it is in then."""
+ENDS = frozenset({MoveState.COMPLETED, MoveState.CANCELLED, MoveState.REVERSED})
 
 
 class Stage(StrEnum):
@@ -90,21 +92,13 @@ class Refused(Conflict):
         self.cause = cause
 
 
-class Happened(msgspec.Struct, frozen=True):
-    """One entry of a move's history."""
-
-    at_ms: int
-    state: MoveState
-    by: str
-    note: str = ""
-
-
 class Move(msgspec.Struct, frozen=True, kw_only=True):
     """Readers at places start..last (both included) on their way from `source` to `target`.
 
     `epoch`: of their home in the target, and the band of their rows there. `reader`: whom it is
     about; 0 for a slice. `keep_ms`: so long after the switch the source goes on delivering, and the
-    move can be reversed. `stop_before_switch`: an operator looks first.
+    move can be reversed. `stop_before_switch`: an operator looks first. `rehearsal`: a sample of a
+    cell that is not active yet; it is compared, and never switched.
 
     `ranges`: what the source holds of them, with bands. `since`: offsets by partition from which
     the target applies the log. `told`: the offset behind the last command. `ends`: offsets that the
@@ -124,6 +118,7 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     reader: int = 0
     keep_ms: int = 3_600_000
     stop_before_switch: bool = False
+    rehearsal: bool = False
     ranges: Ranges = ()
     since: tuple[int, ...] = ()
     told: int = 0
@@ -198,6 +193,8 @@ def next_steps(move: Move) -> list[str]:
     """What an operator may do to a move in its state."""
     names = ("switch", "verify", "reverse", "complete", "cancel")
     possible = [name for name in names if name in TRANSITIONS[move.state]]
+    if move.rehearsal and "switch" in possible:
+        possible.remove("switch")
     if move.state is MoveState.ARRIVING and move.trouble:
         possible = ["verify", *possible]
     return possible
@@ -208,6 +205,9 @@ def let_switch(move: Move, by: str, now_ms: int) -> Move:
     is too long ago."""
     if move.state is not MoveState.VERIFIED:
         raise Refused(f"{move.state}", refusal(move, "switch"))
+    if move.rehearsal:
+        why = f"move {move.id} is a rehearsal of cell {move.target}: it is compared, never switched"
+        raise Refused("rehearsal", f"{why}; `cellctl activate-cell {move.target}`, then move them")
     if now_ms - move.verified_ms > VERIFIED_MS_MAX:
         raise Refused(
             "verification_stale",
@@ -233,7 +233,7 @@ def is_due(move: Move, now_ms: int) -> bool:
     if move.finished or move.trouble:
         return False
     if move.stage is Stage.SWITCH:
-        return not move.stop_before_switch
+        return not (move.stop_before_switch or move.rehearsal)
     if move.stage is Stage.KEEP:
         return now_ms >= move.switched_ms + move.keep_ms
     if move.stage is Stage.SWEEP:

@@ -69,7 +69,7 @@ def rebalanced(
     ):
         taker = min(sorted(have), key=lambda name: have[name])
         after = have[giver] - loads[part], have[taker] + loads[part]
-        if giver != taker and have[giver] > mean * (1 + EVEN_ENOUGH) and after[1] <= after[0]:
+        if loads[part] and giver != taker and have[giver] > mean * (1 + EVEN_ENOUGH) and after[1] <= after[0]:
             have[giver], have[taker] = after
             found.append(Transfer(*part, taker))
     return found

@@ -42,6 +42,20 @@ def blockers(source: CellFacts, target: CellFacts, others: Sequence[int]) -> lis
     return [*found, *_of_any(source), *_of_any(target), *_of_target(target)]
 
 
+def donor_blockers(donor: CellFacts, disk_used: float | None) -> list[Blocker]:
+    """All that stands in the way of copying a cell's posts into a new one; `disk_used`: of the disk
+    on which the new one's servers are, None: not known."""
+    name, found = donor.info.name, _of_any(donor)
+    if donor.info.state is not CellState.ACTIVE:
+        found.append(
+            Blocker("not_active", f"cell {name} is {donor.info.state}: take an active one as donor")
+        )
+    found += _behind(donor)
+    if disk_used is not None and disk_used > SPACE_SHARE:
+        found.append(Blocker("no_space", f"the disk is {disk_used:.0%} full: make room"))
+    return found
+
+
 def _of_any(cell: CellFacts) -> list[Blocker]:
     name = cell.info.name
     if cell.lag_s is None:
@@ -80,16 +94,19 @@ def _of_target(cell: CellFacts) -> list[Blocker]:
         found.append(
             Blocker("cordoned", f"cell {name} is cordoned: `cellctl cordon-cell {name} --undo`")
         )
-    if cell.lag_s is not None and cell.lag_s > LAG_S_MAX:
-        found.append(
-            Blocker(
-                "lagging",
-                f"cell {name} is {cell.lag_s:.0f} s behind the firehose, more than "
-                f"{LAG_S_MAX:.0f}: wait until `cellctl status` shows less",
-            )
-        )
+    found += _behind(cell)
     if cell.disk_used is not None and cell.disk_used > SPACE_SHARE:
         found.append(
             Blocker("no_space", f"the disk of cell {name} is {cell.disk_used:.0%} full: make room")
         )
     return found
+
+
+def _behind(cell: CellFacts) -> list[Blocker]:
+    if cell.lag_s is None or cell.lag_s <= LAG_S_MAX:
+        return []
+    why = (
+        f"cell {cell.info.name} is {cell.lag_s:.0f} s behind the firehose, more than "
+        f"{LAG_S_MAX:.0f}: wait until `cellctl status` shows less"
+    )
+    return [Blocker("lagging", why)]

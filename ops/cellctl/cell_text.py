@@ -8,8 +8,9 @@ import click
 from rich.table import Table
 
 from ops.cellctl.seat import Command, Seat, at_platform
-from ops.cellctl.terminal import console, shown
+from ops.cellctl.terminal import console, shown, when
 from ops.platform_port import CellView
+from router.cells import Bootstrap, BootstrapStage
 
 
 def document(view: CellView) -> dict[str, Any]:
@@ -28,10 +29,32 @@ def document(view: CellView) -> dict[str, Any]:
         "hbase_thrift1": list(info.hbase_thrift1),
         "hbase_thrift2": list(info.hbase_thrift2),
         "redis": info.redis,
+        "bootstrap": _bootstrap(info.bootstrap),
+        "history": [
+            {"at_ms": each.at_ms, "state": each.state, "by": each.by, "note": each.note}
+            for each in info.history
+        ],
         "partitions": [
             {"partition": p.partition, "low": p.low, "high": p.high, "end": p.end}
             for p in status.positions
         ],
+    }
+
+
+def _bootstrap(record: Bootstrap | None) -> dict[str, Any] | None:
+    if record is None:
+        return None
+    return {
+        "donor": record.donor,
+        "dark_sample": record.sample,
+        "stage": record.stage.value,
+        "copied": round(record.copied, 4),
+        "posts": record.rows,
+        "bytes": record.size,
+        "rehearsals": list(record.rehearsals),
+        "verified_ms": record.verified_ms or None,
+        "waits_for": record.waits_for,
+        "trouble": record.trouble,
     }
 
 
@@ -66,6 +89,27 @@ def draw(view: CellView) -> None:
     ):
         if addresses:
             out.print(shown(f"{name}: {', '.join(addresses)}"))
+    if info.bootstrap is not None and info.bootstrap.stage is not BootstrapStage.FINISHED:
+        _draw_bootstrap(info.bootstrap)
+    for each in info.history:
+        line = f"  {when(each.at_ms)}  {each.state:13} {each.by}  {each.note}".rstrip()
+        out.print(shown(line))
+
+
+def _draw_bootstrap(record: Bootstrap) -> None:
+    out = console()
+    size = f"{record.size / 1e6:,.1f} MB"
+    copied = f"{record.rows:,} posts ({size}, {record.copied:.0%}) copied from cell {record.donor}"
+    out.print(shown(f"at {record.stage}; {copied}"))
+    verified = f"since {when(record.verified_ms)}" if record.verified_ms else "not yet"
+    out.print(shown(f"verified: {verified}; rehearsals: {_listed(record.rehearsals)}"))
+    for name, text in (("waits for", record.waits_for), ("trouble", record.trouble)):
+        if text:
+            out.print(shown(f"{name}: {text}"))
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers)) or "none"
 
 
 def changing(function: Command) -> Command:
@@ -83,11 +127,10 @@ def changing(function: Command) -> Command:
 
 def change(seat: Seat, cell: str, what: str, *, execute: bool) -> None:
     """Have something happen to a cell, or say that it would."""
+    view = seat.platform.cells.change(cell, what, execute=execute)
     if execute:
-        view = seat.platform.cells.change(cell, what)
         seat.answer(document(view), lambda: draw(view))
         return
-    view = seat.platform.cells.describe(cell)
     plan = {"plan": what, "cell": view.info.name, "state": view.info.state.value, "executed": False}
     text = f"would {what} cell {view.info.name}, which is {view.info.state}; do it with --execute"
     seat.answer(plan, lambda: click.echo(text))

@@ -11,9 +11,9 @@ from typing import Literal
 
 from idgen.errors import Conflict, Corrupt, DashcellError
 from ops import addresses
-from ops.cellctl.given_servers import given_addresses, unreachable
 from ops.config import BadConfig, jar_cache, java_home, load_config
 from ops.config_settings import Config, Platform, Servers
+from ops.given_servers import given_addresses, unreachable
 from ops.platform_port import Doors
 from ops.stack.disk import require_free_space
 from ops.stack.errors import StackError

@@ -32,6 +32,7 @@ COMMANDS = {
     "explain": "Say why an entry is, or is not, in a dashboard.",
     "list-cells": "List cells, their lag, and their share of the readers.",
     "describe-cell": "Describe a cell: its state, servers, readers, lag and moves.",
+    "add-cell": "Add a cell: copied from another, compared with it, and activated later.",
     "cordon-cell": "Cordon a cell: no move may choose it as its target.",
     "drain-cell": "Drain a cell: move all its readers to the other cells.",
     "activate-cell": "Activate a cell: moves may choose it again.",

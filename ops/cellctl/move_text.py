@@ -43,13 +43,14 @@ def document(view: MoveView) -> dict[str, Any]:
         "from": move.source,
         "to": move.target,
         "epoch": move.epoch,
+        "rehearsal": move.rehearsal,
         "progress": {"stage": move.stage.value, "rows": move.rows, "edges": move.edges},
         "waits_for": move.waits_for,
         "trouble": move.trouble,
         "mover": view.mover,
         "next_steps": [f"cellctl {verb}-move {move.id} --execute" for verb in view.next_steps],
         "history": [
-            {"at_ms": each.at_ms, "state": each.state.value, "by": each.by, "note": each.note}
+            {"at_ms": each.at_ms, "state": each.state, "by": each.by, "note": each.note}
             for each in move.history
         ],
     }
@@ -83,6 +84,8 @@ def _carried(view: MoveView) -> str:
         return f"rows of cell {move.left[0]} are swept from {when(move.sweep_ms)} on"
     if move.stage is Stage.SWITCH and move.stop_before_switch:
         return "waits for somebody to switch it"
+    if move.stage is Stage.SWITCH and move.rehearsal:
+        return f"a rehearsal: it stays compared until cell {move.target} is active"
     return f"carried by: {view.mover or 'no mover just now: see `cellctl status`'}"
 
 

@@ -104,8 +104,13 @@ class StackSeams:
         )
 
     def cell(self, name: str) -> CellStores:
-        """A cell on the HBase and the Redis that the registry names."""
+        """A cell on the HBase and the Redis that the registry names. Raises Unavailable before it
+        names any."""
         info = read_cell(self.registry, name).info
+        if not (info.hbase_thrift1 and info.redis):
+            raise Unavailable(
+                f"cell {name} has no servers yet: `cellctl up` starts them, where it runs"
+            )
         commands, dead = command_log_name(name), dead_letter_log_name(name)
         changes = change_log_name(name)
         return CellStores(

@@ -21,8 +21,14 @@ from ops.cell_clients import LocalCells
 from ops.config import Config
 from ops.config_settings import Platform
 from ops.creation import create_platform
+from ops.new_cells import begin_new_cell
+from ops.platform_port import NewCell
 from ops.wiring.embedded import EmbeddedSeams
-from router.carrier import Carrier, MoverSettings, Reach, unharmed
+from router import bootstrap_carrier
+from router.bootstrap_carrier import BootstrapCarrier
+from router.bootstraps import is_due as is_due_cell
+from router.carrier import Carrier, MoverSettings, Reach, When, unharmed
+from router.cells import APPLYING, BootstrapStage, CellInfo, Versioned, read_cell
 from router.handler import Router
 from router.homes import Homes
 from router.move_records import Found, Wanted, create_move, open_moves, read_move
@@ -101,15 +107,9 @@ class MoveWorld:
         local = LocalCells(self.handlers)
         self.ids = IdsInARow()
         self.cells: dict[str, WorkedCell] = {}
+        self._folder, self._ingest, self._local = folder, ingest, local
         for name in CELLS:
-            stores = self.seams.cell(name)
-            worker = IngestWorker(stores, self.seams.checkpoints(), name, self.clock, ingest)
-            self.cells[name] = WorkedCell(stores, self._join(name), worker)
-            routes = RouteTable(self.registry, self.clock, folder / f"{name}.copy")
-            routes.refresh()
-            self.handlers[name] = CellHandler(
-                stores, self.ids, self.clock, _RereadHomes(routes, local), Build("", "", name)
-            )
+            self._run_cell(name)
         self.routes = RouteTable(self.registry, self.clock, folder / "router.copy")
         self.routes.refresh()
         self.router = Router(
@@ -118,6 +118,19 @@ class MoveWorld:
         self.done: list[Done] = []
         self.carriers: dict[int, Carrier] = {}
         self.reach: Reach = unharmed
+        self.bringers: dict[str, BootstrapCarrier] = {}
+        self.reach_bootstrap: bootstrap_carrier.Reach = bootstrap_carrier.unharmed
+
+    def _run_cell(self, name: str) -> None:
+        stores = self.seams.cell(name)
+        checkpoints = self.seams.checkpoints()
+        worker = IngestWorker(stores, checkpoints, name, self.clock, self._ingest)
+        self.cells[name] = WorkedCell(stores, self._join(name), worker)
+        routes = RouteTable(self.registry, self.clock, self._folder / f"{name}.copy")
+        routes.refresh()
+        self.handlers[name] = CellHandler(
+            stores, self.ids, self.clock, _RereadHomes(routes, self._local), Build("", "", name)
+        )
 
     def _join(self, cell: str) -> Callable[[], Member]:
         return lambda: self.seams.checkpoints().join(group_of(cell), cell, SESSION_MS, SESSION_MS)
@@ -165,6 +178,47 @@ class MoveWorld:
             pass  # somebody else has changed the move, or a cell has to apply something first
         except Killed:
             del self.carriers[found.move.id]
+
+    def add_cell(self, name: str, donor: str, sample: float) -> None:
+        """Begin to add a cell."""
+        new = NewCell(name, donor, sample)
+        begin_new_cell(self.registry, new, "test", self.clock.now_ms())
+
+    def bring_up(self, name: str) -> CellInfo:
+        """Have a new cell's mover do one stage, if there is one to do; it may die. The cell as it
+        is then; its workers run from when they may."""
+        found = read_cell(self.registry, name)
+        if is_due_cell(found.info, self.clock.now_ms()):
+            self._bring_up(found)
+        info = read_cell(self.registry, name).info
+        if info.state in APPLYING and name not in self.cells:
+            self._run_cell(name)
+        return info
+
+    def _bring_up(self, found: Versioned) -> None:
+        name = found.info.name
+        carrier = self.bringers.get(name)
+        if carrier is None:
+            settings = MoverSettings(sweep_after_ms=0, work_ms=0, piece_rows=2)
+            carrier = self.bringers[name] = BootstrapCarrier(
+                self.registry,
+                self.seams.cell,
+                self.seams.checkpoints,
+                self.clock,
+                "mover",
+                settings,
+                self.reached_bootstrap,
+            )
+        try:
+            carrier.step(found)
+        except (Conflict, Unavailable):
+            pass  # a cell has to apply something first, or somebody has changed the record
+        except Killed:
+            del self.bringers[name]
+
+    def reached_bootstrap(self, stage: BootstrapStage, when: When) -> None:
+        """The same, of movers that bring a cell up."""
+        self.reach_bootstrap(stage, when)
 
     def reached(self, stage: Stage, when: object) -> None:
         """What is said by movers, to be killed at."""

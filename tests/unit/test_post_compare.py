@@ -2,8 +2,9 @@
 
 import pytest
 
-from cell import keys, post_compare
-from cell.post_compare import CALL_ROWS, Digest, compare_posts, digest, settle_posts
+from cell import keys, post_rows
+from cell.post_compare import Digest, compare_posts, digest, settle_posts
+from cell.post_rows import CALL_ROWS
 from cell.tables import Row, Tables
 from firehose.codec import encode_gone
 from idgen.ids import spread
@@ -153,7 +154,7 @@ def test_only_the_range_is_compared() -> None:
 
 
 def test_digests_of_pieces_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(post_compare, "CALL_ROWS", 3)
+    monkeypatch.setattr(post_rows, "CALL_ROWS", 3)
     source, target, start = cell_of(*POSTS), cell_of(*without(FAULTY)), b""
     mine, other = Digest(), Digest()
     while True:
@@ -167,7 +168,7 @@ def test_digests_of_pieces_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_piece_is_bounded_by_bytes_too(monkeypatch: pytest.MonkeyPatch) -> None:
     large = [post(88, n, n, b"x" * 65_536) for n in range(400)]
-    monkeypatch.setattr(post_compare, "PIECE_BYTES", 1_000_000)
+    monkeypatch.setattr(post_rows, "PIECE_BYTES", 1_000_000)
     source = cell_of(*large)
     piece = compare_posts(source, cell_of(*large), b"", b"", 100_000)
     assert piece.rows == CALL_ROWS

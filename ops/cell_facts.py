@@ -1,0 +1,37 @@
+"""What is known of a cell before something is done with it."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from ops.platform_port import CellStatus
+from ops.wiring.seams import Seams
+from router.cells import CellInfo
+from router.preflight import CellFacts
+
+
+class Facts:
+    """Asks cells and disks; `folder` is the platform's, where it is on this machine."""
+
+    def __init__(
+        self, seams: Seams, status_of: Callable[[CellInfo], CellStatus], folder: Path | None
+    ) -> None:
+        self._seams = seams
+        self._status_of = status_of
+        self._folder = folder
+
+    def of(self, info: CellInfo) -> CellFacts:
+        """The facts of one cell."""
+        status = self._status_of(info)
+        fragments = 0
+        if status.lag_s is not None:
+            states = self._seams.cell(info.name).state().read()
+            fragments = max(len(state.residents) for state in states.values())
+        return CellFacts(info, status.lag_s, status.dead_letters, fragments, self.disk_used())
+
+    def disk_used(self) -> float | None:
+        """The share of the disk of the platform's folder that is used; None: it is elsewhere."""
+        if self._folder is None:
+            return None
+        usage = shutil.disk_usage(self._folder)
+        return usage.used / usage.total

@@ -1,0 +1,106 @@
+"""Adding a cell: what a mover does in each of its states, and what may be asked of it. Pure.
+
+A new cell comes to hold what all cells hold (posts), applies the firehose from where the copying
+began, and is compared with the others before it may be home to anybody.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+
+from router.cells import Bootstrap, BootstrapStage, CellInfo, CellState
+from router.move_records import Wanted
+from router.moves import VERIFIED_MS_MAX, Refused
+from router.slices import PLACES, Slices
+
+STAGES: dict[CellState, tuple[BootstrapStage, ...]] = {
+    CellState.PROVISIONING: (BootstrapStage.PROVISION,),
+    CellState.BOOTSTRAPPING: (BootstrapStage.BEGIN, BootstrapStage.COPY, BootstrapStage.POSITION),
+    CellState.DARK: (
+        BootstrapStage.CATCH_UP,
+        BootstrapStage.COMPARE,
+        BootstrapStage.SAMPLE,
+        BootstrapStage.AGREE,
+        BootstrapStage.VERIFIED,
+    ),
+    CellState.ACTIVE: (BootstrapStage.RELEASE, BootstrapStage.FINISHED),
+    CellState.RETIRED: (BootstrapStage.RELEASE, BootstrapStage.FINISHED),
+}
+"""The stages of each state in which a mover has something to do, in order."""
+REHEARSALS = 8
+"""The sample comes from so many places of the key space."""
+AGAIN_MS = VERIFIED_MS_MAX // 2
+"""The sample of a dark cell is compared again so often: a verification is never too old then."""
+
+
+def at_stage(info: CellInfo, stage: BootstrapStage, **changes: object) -> CellInfo:
+    """The cell at another stage of its state."""
+    return changed(info, stage=stage, waits_for="", **changes)
+
+
+def changed(info: CellInfo, **changes: object) -> CellInfo:
+    """The cell with another record of its bootstrap."""
+    bootstrap = msgspec.structs.replace(bootstrap_of(info), **changes)
+    return msgspec.structs.replace(info, bootstrap=bootstrap)
+
+
+def bootstrap_of(info: CellInfo) -> Bootstrap:
+    """The bootstrap of a cell that has one."""
+    assert info.bootstrap is not None, "asked of cells that is_due let through"
+    return info.bootstrap
+
+
+def is_due(info: CellInfo, now_ms: int) -> bool:
+    """Whether a mover has something to do."""
+    bootstrap = info.bootstrap
+    if bootstrap is None or bootstrap.trouble or bootstrap.stage is BootstrapStage.FINISHED:
+        return False
+    if bootstrap.stage not in STAGES.get(info.state, ()):
+        return False  # retired, drained or restored meanwhile
+    if bootstrap.stage is BootstrapStage.VERIFIED:
+        return now_ms - bootstrap.verified_ms >= AGAIN_MS
+    return True
+
+
+def check_verified(info: CellInfo, now_ms: int) -> None:
+    """Raises Refused for a cell that is not verified, or was too long ago; the message says what
+    it waits for."""
+    bootstrap = bootstrap_of(info)
+    show = f"`cellctl describe-cell {info.name}`"
+    if bootstrap.trouble:
+        raise Refused("not_verified", f"cell {info.name} is not verified: {bootstrap.trouble}")
+    if not bootstrap.verified_ms:
+        what = bootstrap.waits_for or f"it is at `{bootstrap.stage}`"
+        raise Refused(
+            "not_verified", f"cell {info.name} is not verified yet ({what}): wait, see {show}"
+        )
+    if now_ms - bootstrap.verified_ms > VERIFIED_MS_MAX:
+        raise Refused(
+            "verification_stale",
+            f"cell {info.name} was verified more than {VERIFIED_MS_MAX // 60_000} minutes ago, "
+            f"and movers compare it every {AGAIN_MS // 60_000}: see that one runs, then {show}",
+        )
+
+
+def sample_of(
+    slices: Slices, share: float, target: str, reader_at: Callable[[str, int, int], int | None]
+) -> Iterator[Wanted]:
+    """The rehearsals of a new cell: about `share` of the key space, from REHEARSALS places of it.
+
+    `reader_at(cell, start, last)` gives the place of the first reader with entries in a part of a
+    cell; None: there is none.
+    """
+    width = max(1, int(PLACES * share) // REHEARSALS)
+    for i in range(REHEARSALS):
+        start, last = PLACES * i // REHEARSALS, PLACES * (i + 1) // REHEARSALS - 1
+        for j in slices.within(start, last + 1):
+            cell, bound = slices[j].cell, min(slices.end(j) - 1, last)
+            found = reader_at(cell, max(start, slices[j].start), bound)
+            if found is not None and cell != target:
+                yield Wanted(found, min(found + width - 1, bound), target, rehearsal=True)
+                break
+
+
+def missing(wanted: Sequence[Wanted], have: Sequence[tuple[int, int]]) -> list[Wanted]:
+    """Those of the rehearsals that no slice (start, last) overlaps."""
+    return [w for w in wanted if not any(a <= w.last and w.start <= b for a, b in have)]
