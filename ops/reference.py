@@ -6,7 +6,7 @@ fails if any is.
 
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,8 +18,11 @@ from ops import config
 from ops.config_allowed import allowed
 from ops.config_settings import CellServers
 from ops.metrics import DECLARED
-from router import cells, moves
+from router import bootstraps, cells, moves
 
+_STAGES: Final = (
+    "\nWhat a mover does with {what} in each state, each recorded before the next:\n\n"
+)
 _MADE: Final = "<!-- Made by `python -m ops.reference`; edit the code instead. -->\n"
 
 _TYPES: Final = {8: "i32", 10: "i64", 11: "string", 18: "binary"}
@@ -82,21 +85,27 @@ def error_names() -> str:
 
 def states() -> str:
     """docs/states.md: diagrams of the states of cells and moves."""
-    stages = [
-        (f"`{state}`", ", ".join(f"`{stage}`" for stage in found))
-        for state, found in moves.STAGES.items()
-    ]
     return "".join(
         (
             _MADE,
             "# States\n## Moves\n",
             _diagram(moves.TRANSITIONS),
-            "\nWhat a mover does in each state, each recorded before the next:\n\n",
-            _table(("state", "stages"), stages),
+            _STAGES.format(what="a move"),
+            _stages(moves.STAGES),
             "\n## Cells\n",
             _diagram(cells.TRANSITIONS),
+            _STAGES.format(what="a cell that is being added"),
+            _stages(bootstraps.STAGES),
         )
     )
+
+
+def _stages(stages: Mapping[Any, Sequence[Any]]) -> str:
+    rows = [
+        (f"`{state}`", ", ".join(f"`{stage}`" for stage in found))
+        for state, found in stages.items()
+    ]
+    return _table(("state", "stages"), rows)
 
 
 def _diagram(transitions: Mapping[Any, Mapping[str, Any]]) -> str:

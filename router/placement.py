@@ -69,7 +69,8 @@ def rebalanced(
     ):
         taker = min(sorted(have), key=lambda name: have[name])
         after = have[giver] - loads[part], have[taker] + loads[part]
-        if loads[part] and giver != taker and have[giver] > mean * (1 + EVEN_ENOUGH) and after[1] <= after[0]:
+        uneven = have[giver] > mean * (1 + EVEN_ENOUGH)
+        if loads[part] and giver != taker and uneven and after[1] <= after[0]:
             have[giver], have[taker] = after
             found.append(Transfer(*part, taker))
     return found

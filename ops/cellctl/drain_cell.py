@@ -28,6 +28,14 @@ def command(seat: Seat, cell: str, keep_ms: int, execute: bool, wait: bool) -> N
     view = cells.describe(cell)
     wanted = [Wanted(t.start, t.last, t.target, 0, keep_ms) for t in cells.drain_plan(cell)]
 
+    if view.leaving:
+        moves = ", ".join(map(str, view.leaving))
+        click.echo(
+            f"cellctl: left out is what moves {moves} carry; do this again when they are over "
+            "(`cellctl complete-move`)",
+            err=True,
+        )
+
     def begin() -> None:
         if view.info.state.value != "draining":
             cells.change(cell, "drain")

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from cell import keys
-from cell.dashboard import Context, NewFollow, PageQuery
+from cell.dashboard import PageQuery
 from cell.ingest import IngestSettings
 from cell.tables import Row
-from firehose.event import Draft, Lane
+from firehose.event import Lane
 from ops.table_hash import table_hash
 from router.bootstraps import AGAIN_MS, STAGES, changed, check_verified
 from router.carrier import When
@@ -19,11 +19,10 @@ from router.move_records import Wanted, open_moves, read_move
 from router.moves import VERIFIED_MS_MAX, MoveState, Refused, let_switch, next_steps
 from tests.oracle.compare import difference, line_of
 from tests.oracle.model import BOTH
-from tests.oracle.operations import Content, Followed, Published, Removed
+from tests.oracle.operations import Published
+from tests.oracle.small_life import READERS, SmallLife
 from tests.sim.move_world import Killed, MoveWorld
 
-CTX = Context(10_000)
-READERS, AUTHORS = range(20, 32), range(1, 6)
 ENDED = (BootstrapStage.VERIFIED, BootstrapStage.FINISHED)
 POINTS = [
     (stage, when)
@@ -47,33 +46,14 @@ class Life:
     def __init__(self, world: MoveWorld, seed: int = 1) -> None:
         self.world = world
         self.rnd = random.Random(seed)
-        self.posts: list[Published] = []
+        self._small = SmallLife(world.router, world.acknowledged, self.rnd)
 
     def go_on(self, events: int = 1) -> None:
-        for _ in range(events):
-            what = self.rnd.random()
-            if what < 0.3:
-                self._follow()
-            elif what < 0.45 and self.posts:
-                self._remove(self.rnd.choice(self.posts))
-            else:
-                self._publish()
+        self._small.go_on(events)
 
-    def _publish(self) -> None:
-        author = self.rnd.choice(AUTHORS)
-        receipt = self.world.router.publish(CTX, author, Draft(body="text"), None)
-        post = Published(receipt.id, author, Content(body="text"))
-        self.posts.append(post)
-        self.world.acknowledged(post, receipt.token)
-
-    def _remove(self, post: Published) -> None:
-        receipt = self.world.router.remove_post(CTX, post.author, post.id, None)
-        self.world.acknowledged(Removed(receipt.id, post.author, post.id), receipt.token)
-
-    def _follow(self) -> None:
-        reader, author = self.rnd.choice(READERS), self.rnd.choice(AUTHORS)
-        receipt = self.world.router.follow(CTX, NewFollow(reader, author, None, 3))
-        self.world.acknowledged(Followed(receipt.id, reader, author, 3), receipt.token)
+    @property
+    def posts(self) -> list[Published]:
+        return self._small.posts
 
     def add(self, sample: float = 0.5) -> None:
         self.world.add_cell("c", "a", sample)
