@@ -22,6 +22,7 @@ from ops.bench.bench import Bench
 from ops.bench.measure import Figure, Measure, failed
 from ops.bench.measures import (
     average_post,
+    cells,
     depth,
     fanout,
     giant,
@@ -39,7 +40,7 @@ from ops.config import jar_cache, load_config
 
 MEASURES = (fanout, pages, average_post, depth, pages_beside, giant, week, size, memory, growth)
 """In the order in which they are taken: those that share a stage follow each other."""
-ASKED = (moves,)
+ASKED = (moves, cells)
 """Taken when they are asked for by --only."""
 QUICK = (fanout, pages, depth)
 QUICK_WITHOUT = (*fanout.QUICK_WITHOUT, *pages.QUICK_WITHOUT)

@@ -111,11 +111,11 @@ class Stage:
         except BaseException:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise
-        self._seams = StackSeams(self._config, addresses.read(self.folder).registry)
+        self.seams = StackSeams(self._config, addresses.read(self.folder).registry)
         self.found = self._find()
-        self._stores = self._seams.cell(CELL)
+        self._stores = self.seams.cell(CELL)
         self._state = self._stores.state()
-        self.band = read_routes(self._seams.registry).slices.at(0).epoch
+        self.band = read_routes(self.seams.registry).slices.at(0).epoch
         self._first_light()
 
     @property
@@ -135,7 +135,7 @@ class Stage:
         return first
 
     def _find(self) -> Found:
-        registry = self._seams.registry
+        registry = self.seams.registry
         info = read_cell(registry, CELL).info
         services = {s.name: s.address for s in self.platform.status().services}
         return Found(
@@ -309,7 +309,7 @@ class Stage:
 
     def close(self) -> None:
         """Stop everything, and delete the folder."""
-        self._seams.close()
+        self.seams.close()
         self.platform.close()
         self.running.stop()
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -130,14 +130,14 @@ def _switched(moves: Moves, wanted: Sequence[Wanted]) -> list[Move]:
         stuck = [move.trouble for move in found if move.trouble]
         if stuck:
             raise RuntimeError(stuck[0])
-        if all(any(h.state is MoveState.SWITCHED for h in move.history) for move in found):
+        if all(any(h.state == MoveState.SWITCHED for h in move.history) for move in found):
             return found
         pause.wait(LOOK_S)
     raise RuntimeError(f"{len(ids)} moves have not switched in {MOVE_S:.0f} s")
 
 
 def _switched_ms(move: Move) -> int:
-    return next(h.at_ms for h in move.history if h.state is MoveState.SWITCHED)
+    return next(h.at_ms for h in move.history if h.state == MoveState.SWITCHED)
 
 
 def _seconds(move: Move) -> float:

@@ -171,16 +171,24 @@ class Gateway:
     def get(self, call: bytes) -> list[tuple[bytes, bytes]]:
         """Send a `get_call`; the (key, value) of the rows that are there."""
         self._sock.sendall(call)
+        return [(key, value) for key, _, value in self._rows(b"getMultiple")]
+
+    def rows(self, call: bytes) -> list[tuple[bytes, int, bytes]]:
+        """Send a `scan_call`; the (key, version, value) of rows of any widths."""
+        self._sock.sendall(call)
+        return self._rows(b"getScannerResults")
+
+    def _rows(self, method: bytes) -> list[tuple[bytes, int, bytes]]:
         rows = []
-        for _ in range(self._count(b"getMultiple")):
+        for _ in range(self._count(method)):
             if self._exactly(3) != _ROW:
                 self._exactly(len(b"\x0f\x00\x02\x0c\x00\x00\x00\x00" + _RESULT_END[5:]) - 3)
                 continue
             key = self._string()
             self._exactly(len(_COLUMN))
             value = self._string()
-            self._exactly(len(_TIMESTAMP) + 8 + len(_RESULT_END))
-            rows.append((key, value))
+            after = self._exactly(len(_TIMESTAMP) + 8 + len(_RESULT_END))
+            rows.append((key, int.from_bytes(after[len(_TIMESTAMP) :][:8]), value))
         self._exactly(1)
         return rows
 

@@ -1,0 +1,87 @@
+"""A new cell: megabytes a second of posts that a mover copies from a donor into a cell that is
+added, beside a bare copy of the same table.
+
+One cell with POSTS posts of a kilobyte each; a second one is added, with servers of its own. The
+product's seconds are those of the state bootstrapping, positions and records included; the bare
+copy goes from the same donor into tables of its own at the new cell's gateway, and the median of
+three is taken. Nothing else goes on.
+"""
+
+import statistics
+import threading
+import time
+
+from ops.bench.bench import Bench
+from ops.bench.load import repeated
+from ops.bench.measure import PRODUCT, Figure, Measure, Trials, figures_of
+from ops.bench.peers.bare_copy import bare_copy
+from ops.bench.stage import Stage, full_name
+from ops.platform_port import NewCell
+from router.cells import CellInfo, CellState, read_cell
+
+NAME = "cells"
+PEER = "bare copy"
+POSTS = 100_000
+AUTHORS = 2_000
+FIRST_AUTHOR = 800_000_000
+BODY = "a kilobyte of a post " * 46
+COPIES = 3
+LOOK_S = 0.2
+BRING_UP_S = 900.0
+
+
+def run(bench: Bench) -> list[Figure]:
+    """Megabytes a second of both, and their ratio."""
+    bench.close()
+    stage = Stage(bench.tell)
+    try:
+        return _added(bench, stage)
+    finally:
+        bench.tell("stopping the stack")
+        stage.close()
+
+
+def _added(bench: Bench, stage: Stage) -> list[Figure]:
+    authors = list(range(FIRST_AUTHOR, FIRST_AUTHOR + AUTHORS))
+    bench.tell(f"{POSTS:,} posts of a kilobyte")
+    stage.deliver(stage.posts(repeated(authors, POSTS), BODY))
+    info = _dark(bench, stage)
+    assert info.bootstrap is not None
+    seconds = (_at_ms(info, CellState.DARK) - _at_ms(info, CellState.BOOTSTRAPPING)) / 1000
+    ours = info.bootstrap.size / 1e6 / seconds
+    bench.tell(f"{info.bootstrap.size / 1e6:,.0f} MB in {seconds:.1f} s")
+    theirs = [_bare(bench, stage, info.hbase_thrift2[0], number) for number in range(COPIES)]
+    measure = Measure(
+        f"{NAME}-bootstrap", "posts copied into a new cell", "MB/s", higher_is_better=True
+    )
+    return figures_of(measure, Trials({PRODUCT: [ours], PEER: [statistics.median(theirs)]}))
+
+
+def _dark(bench: Bench, stage: Stage) -> CellInfo:
+    """Add a cell, and wait until it is dark."""
+    bench.tell("adding a cell")
+    registry = stage.seams.registry
+    stage.platform.cells.add(NewCell("b"))
+    pause = threading.Event()
+    for _ in range(int(BRING_UP_S / LOOK_S)):
+        info = read_cell(registry, "b").info
+        if info.bootstrap is not None and info.bootstrap.trouble:
+            raise RuntimeError(info.bootstrap.trouble)
+        if info.state is CellState.DARK:
+            return info
+        pause.wait(LOOK_S)
+    raise RuntimeError(f"cell b is not dark after {BRING_UP_S:.0f} s")
+
+
+def _bare(bench: Bench, stage: Stage, target: str, number: int) -> float:
+    name = f"bare{number}"
+    stage.seams.cell("b").tables.create((name,))
+    began = time.monotonic()
+    size = bare_copy(stage.found.hbase_thrift2, full_name("posts"), target, full_name(name))
+    rate = size / 1e6 / (time.monotonic() - began)
+    bench.tell(f"bare copy: {rate:.1f} MB/s")
+    return rate
+
+
+def _at_ms(info: CellInfo, state: CellState) -> int:
+    return next(each.at_ms for each in info.history if each.state == state)
