@@ -1,0 +1,76 @@
+"""Bytes of the formats that came after v0.1.0, with moves; in moves.txt as `formats` says.
+
+Records of which v0.1.0 knew an older form are read by it too, their new fields being ignored.
+"""
+
+import msgspec
+import numpy as np
+
+from cell import changes
+from cell.slice_rows import Walked
+from router import move_records, routes
+from router.cells import CellInfo, CellState
+from router.moves import Happened, Move, MoveState, Stage
+from tests.golden.formats import Golden, as_json
+
+VERSION = "moves"
+
+MOVE = Move(
+    id=3,
+    start=1 << 63,
+    last=(1 << 64) - 1,
+    source="a",
+    target="b",
+    epoch=4,
+    state=MoveState.SWITCHED,
+    stage=Stage.KEEP,
+    reader=88,
+    keep_ms=60_000,
+    stop_before_switch=True,
+    ranges=((1 << 63, (1 << 64) - 1, 2),),
+    since=(5, 6),
+    told=7,
+    ends=(8, 9),
+    walked=Walked(2, b"\x00key\xff"),
+    rows=10,
+    edges=11,
+    verified_ms=1_700_000_000_000,
+    switched_ms=1_700_000_000_001,
+    sweep_ms=1_700_000_000_002,
+    waits_for="cell b",
+    trouble="none",
+    history=(Happened(1_700_000_000_000, MoveState.CREATED, "me@here", "note"),),
+)
+CHANGE = changes.Change(
+    {3: changes.Reached(2, 9, 12, (10, 11))},
+    changes.Changed(np.array([1, 0xFFFFFFFF], np.uint32), np.array([7], np.uint32)),
+)
+
+
+def _as_plain(change: changes.Change) -> object:
+    return change.reached, [names.tolist() for names in change.changed]
+
+
+FORMATS = [
+    as_json("cell", CellInfo("a", CellState.ACTIVE, ("h:1",), ("h:2",), "r:3", cordoned=True)),
+    as_json("head of routes", routes._Head(("0", "4"), 5, {"8000000000000000": (7, 8)})),
+    as_json("move", MOVE),
+    as_json("head of moves", move_records._Head(4, {3: (1 << 63, (1 << 64) - 1)})),
+    Golden(
+        "change",
+        _as_plain(CHANGE),
+        lambda data: _as_plain(changes.decode(data)),
+        lambda _: changes.encode(CHANGE),
+    ),
+    Golden(
+        "change of a later version",
+        _as_plain(CHANGE),
+        lambda data: _as_plain(changes.decode(data)),
+        lambda _: _longer(changes.encode(CHANGE)),
+    ),
+]
+
+
+def _longer(change: bytes) -> bytes:
+    """The record with one element more than this program knows."""
+    return msgspec.msgpack.encode([*msgspec.msgpack.decode(change), "of_a_later_version"])
