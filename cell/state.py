@@ -29,7 +29,8 @@ class PartitionState(msgspec.Struct, frozen=True):
     `revision` grows with every write of the owner's row and is its version; `step` with every
     write of the position's row by one owner. `commands` is the next offset of the command log to
     read. `again` is how far the events below `high` have been applied once more for a slice that
-    arrived; -1: nothing is to be applied again.
+    arrived; -1: nothing is to be applied again. `row` is the owner's row as it was read or written,
+    empty where there is none: of a later version it may have fields that this one ignores.
     """
 
     revision: int = 0
@@ -40,6 +41,7 @@ class PartitionState(msgspec.Struct, frozen=True):
     again: int = -1
     residents: tuple[Resident, ...] = ()
     step: int = 0
+    row: bytes = b""
 
     @property
     def applied(self) -> Applied:
@@ -142,7 +144,7 @@ class CellState:
         found = self.read((partition,))[partition]
         if msgspec.structs.replace(changed.owner, revision=found.revision) == found.owner:
             # Our own write, acknowledged too late.
-            return msgspec.structs.replace(changed, revision=found.revision)
+            return msgspec.structs.replace(changed, revision=found.revision, row=found.row)
         _check_owner(partition, have, found)
         raise Conflict(
             f"partition {partition} is at revision {found.revision}, not {have.revision} any more"
@@ -177,8 +179,9 @@ class CellState:
     ) -> PartitionState | None:
         new = msgspec.structs.replace(changed, revision=have.revision + 1)
         row = Row(keys.partition_key(partition), new.revision, msgspec.json.encode(new.owner))
-        expected = msgspec.json.encode(have.owner) if have.revision else None
-        return new if self._tables.put_if(keys.CELL, row, expected) else None
+        if not self._tables.put_if(keys.CELL, row, have.row or None):
+            return None
+        return msgspec.structs.replace(new, row=row.value)
 
     def era(self) -> bytes:
         """The cache's era: the prefix of all keys in the post cache."""
@@ -215,6 +218,7 @@ def _state_of(owner_row: Row | None, position_row: Row | None) -> PartitionState
         again=owner.again,
         residents=owner.residents,
         step=0 if position_row is None else position_row.version & ((1 << STEP_BITS) - 1),
+        row=b"" if owner_row is None else owner_row.value,
     )
 
 

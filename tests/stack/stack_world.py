@@ -49,7 +49,7 @@ class StackWorld:
 
     def __enter__(self) -> Self:
         try:
-            self._running = RunningStack(self._config, print)
+            self._running = self._made()
         except MISSING as error:
             if os.environ.get("CI"):
                 raise
@@ -67,6 +67,9 @@ class StackWorld:
         self._seams.close()
         self._running.platform.close()
         self._running.stop()
+
+    def _made(self) -> RunningStack:
+        return RunningStack(self._config, print)
 
     @property
     def cells(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from firehose.codec import encode as encode_event
 from firehose.event import Draft, Event, Followed, PostCreated, Unfollowed
 from idgen.errors import Conflict, Corrupt, CursorTooOld, Unavailable
 from idgen.ids import U64, compose, partition_of, spread
+from tests.golden.formats import with_a_new_field
 from tests.sim.cell_history import found_in
 from tests.sim.cell_world import Bounds, CellWorld, Fault, MemoryLog, Process
 from tests.unit.firehose_world import NOW_MS
@@ -269,6 +270,24 @@ def test_who_claims_a_partition_takes_over_how_far_the_one_before_has_come() -> 
     # The first goes on: all it writes is lost, however much further it has come.
     state.advance({0: msgspec.structs.replace(ahead, high=90, step=900)})
     assert state.read()[0] == second
+
+
+def test_rows_of_a_later_version_are_taken_over_with_fields_unknown_here() -> None:
+    """A cell whose workers are upgraded, or set back, one by one."""
+    cell = world()
+    arrive(cell)
+    append(cell, post(AUTHOR[0], 1))
+    cell.settle([started(cell)])
+    for key in (keys.partition_key(0), keys.position_key(0)):
+        (row,) = cell.tables.get(keys.CELL, [key])
+        newer = with_a_new_field(row.value)
+        assert cell.tables.put_if(keys.CELL, row._replace(value=newer), row.value)
+    append(cell, post(AUTHOR[0], 2))
+    cell.command(SliceLeft(0, 5, 1))
+    cell.settle([started(cell)])
+    assert cell.states()[0].applied.low == 2
+    assert cell.states()[0].residents[0].start == 0
+    assert cell.states()[0].commands == 2
 
 
 def test_a_change_written_and_acknowledged_too_late_is_taken_over() -> None:
