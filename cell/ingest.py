@@ -21,7 +21,7 @@ from cell.evaluation import Evaluation
 from cell.followers import FollowerSets
 from cell.progress import Progress
 from cell.reads import Applying, Reads
-from cell.residents import Homes, Residents
+from cell.residents import Homes, Ranges, Residents
 from cell.side_by_side import SideBySide
 from cell.state import PartitionState
 from cell.stores import CellStores
@@ -227,7 +227,7 @@ class IngestWorker:
         Follower sets hold edges to those who are homed here, so no batch may span a change (a
         replay meets old ones), and a change makes them void.
         """
-        limits = {p: progress.residents.until(progress.next) for p, progress in self._owned.items()}
+        limits = {p: progress.until(progress.next) for p, progress in self._owned.items()}
         kept: list[Record] = []
         for record in records:
             limit = limits[record.partition]
@@ -293,7 +293,7 @@ class IngestWorker:
             )
             again = self._again_from(command, progress)
             if again is not None:
-                state = progress.go_back(state, again)
+                state = progress.go_back(state, again, _arriving(command))
             changed |= again is not None or residents.rows != progress.residents.rows
             progress.stored(self._state.change(progress.partition, progress.state, state))
         return changed
@@ -381,7 +381,7 @@ class IngestWorker:
             _log.error("dead letter", partition=record.partition, offset=record.offset, why=str(e))
             return None
         progress = self._owned[record.partition]
-        homes = progress.residents.at(record.offset)
+        homes = progress.homes_at(record.offset)
         at = at_of_offset(self._stores.log_base, record.offset)
         again = record.offset < progress.state.high
         return Applying(record.partition, record.offset, at, homes, event, record.value, again)
@@ -453,6 +453,13 @@ def _event_of(record: Record, partitions: int) -> Event:
 def group_of(cell: str) -> str:
     """The name of a cell's consumer group."""
     return f"cell-{cell}"
+
+
+def _arriving(command: commands.Command) -> Ranges:
+    """For whom a command has events applied again; empty: for all."""
+    if isinstance(command, commands.SliceArrived):
+        return ((command.start, command.last, command.band),)
+    return ()
 
 
 def _after(command: commands.Command, progress: Progress) -> Residents:

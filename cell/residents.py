@@ -41,6 +41,10 @@ class Homes:
         self._lasts = [r[1] for r in self.ranges]
         self._bands = [r[2] for r in self.ranges]
 
+    def only(self, ranges: Ranges) -> "Homes":
+        """Those of them who are in `ranges` (in order, disjoint), in the band said there."""
+        return Homes(_both(self.ranges, ranges))
+
     def band(self, place: int) -> int:
         """The band of the reader at `place`; 0: not homed here."""
         i = bisect.bisect_right(self._starts, place) - 1

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from cell import keys
-from cell.residents import Homes, Resident, Residents, common
+from cell.residents import Homes, Ranges, Resident, Residents, common
 from cell.tables import Row, Tables
 from firehose.position import Applied
 from idgen.errors import Conflict
@@ -28,9 +28,10 @@ class PartitionState(msgspec.Struct, frozen=True):
 
     `revision` grows with every write of the owner's row and is its version; `step` with every
     write of the position's row by one owner. `commands` is the next offset of the command log to
-    read. `again` is how far the events below `high` have been applied once more for a slice that
-    arrived; -1: nothing is to be applied again. `row` is the owner's row as it was read or written,
-    empty where there is none: of a later version it may have fields that this one ignores.
+    read. `again` is how far the events below `high` have been applied once more; -1: nothing is to
+    be applied again. `arriving`: for whom, as (start, last, band), what was done is done once more;
+    empty: for all. `row` is the owner's row as it was read or written, empty where there is none:
+    of a later version it may have fields that this one ignores.
     """
 
     revision: int = 0
@@ -41,6 +42,7 @@ class PartitionState(msgspec.Struct, frozen=True):
     again: int = -1
     residents: tuple[Resident, ...] = ()
     step: int = 0
+    arriving: Ranges = ()
     row: bytes = b""
 
     @property
@@ -57,7 +59,14 @@ class PartitionState(msgspec.Struct, frozen=True):
     @property
     def owner(self) -> "_Owner":
         """What the owner's row holds."""
-        return _Owner(self.revision, self.generation, self.commands, self.again, self.residents)
+        return _Owner(
+            self.revision,
+            self.generation,
+            self.commands,
+            self.again,
+            self.residents,
+            self.arriving or msgspec.UNSET,
+        )
 
 
 class _Owner(msgspec.Struct, frozen=True):
@@ -66,6 +75,7 @@ class _Owner(msgspec.Struct, frozen=True):
     commands: int = 0
     again: int = -1
     residents: tuple[Resident, ...] = ()
+    arriving: Ranges | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Position(msgspec.Struct, frozen=True):
@@ -122,6 +132,7 @@ class CellState:
                 commands=wanted.commands,
                 again=wanted.again,
                 residents=wanted.residents,
+                arriving=wanted.arriving,
             )
             self.advance({partition: self.change(partition, found, begun)})
 
@@ -217,6 +228,7 @@ def _state_of(owner_row: Row | None, position_row: Row | None) -> PartitionState
         commands=owner.commands,
         again=owner.again,
         residents=owner.residents,
+        arriving=owner.arriving or (),
         step=0 if position_row is None else position_row.version & ((1 << STEP_BITS) - 1),
         row=b"" if owner_row is None else owner_row.value,
     )

@@ -7,10 +7,12 @@ import msgspec
 import numpy as np
 
 from cell import changes
+from cell.post_copy import PostLane
 from cell.slice_rows import Walked
 from router import move_records, routes
-from router.cells import CellInfo, CellState
-from router.moves import Happened, Move, MoveState, Stage
+from router.cells import Bootstrap, BootstrapStage, CellInfo, CellState
+from router.history import Happened
+from router.moves import Move, MoveState, Stage
 from tests.golden.formats import Golden, as_json
 
 VERSION = "moves"
@@ -27,6 +29,7 @@ MOVE = Move(
     reader=88,
     keep_ms=60_000,
     stop_before_switch=True,
+    rehearsal=True,
     ranges=((1 << 63, (1 << 64) - 1, 2),),
     since=(5, 6),
     told=7,
@@ -51,8 +54,29 @@ def _as_plain(change: changes.Change) -> object:
     return change.reached, [names.tolist() for names in change.changed]
 
 
+CELL = CellInfo(
+    "a",
+    CellState.ACTIVE,
+    ("h:1",),
+    ("h:2",),
+    "r:3",
+    cordoned=True,
+    bootstrap=Bootstrap(
+        donor="b",
+        sample=0.5,
+        stage=BootstrapStage.AGREE,
+        since=(5, 6),
+        lanes=(PostLane(b"\x00key\xff", b"\xff", 7, 8), PostLane(b"", b"", 9, 10, True)),
+        ends=(11, 12),
+        rehearsals=(13, 14),
+        verified_ms=1_700_000_000_000,
+        waits_for="cell b",
+        trouble="none",
+    ),
+    history=(Happened(1_700_000_000_000, CellState.PROVISIONING, "me@here", "note"),),
+)
 FORMATS = [
-    as_json("cell", CellInfo("a", CellState.ACTIVE, ("h:1",), ("h:2",), "r:3", cordoned=True)),
+    as_json("cell", CELL),
     as_json("head of routes", routes._Head(("0", "4"), 5, {"8000000000000000": (7, 8)})),
     as_json("move", MOVE),
     as_json("head of moves", move_records._Head(4, {3: (1 << 63, (1 << 64) - 1)})),

@@ -127,6 +127,33 @@ def test_going_back_for_a_slice_outlives_its_worker() -> None:
     assert cell.states()[0].unfinished == 5
 
 
+def test_what_others_have_is_not_delivered_to_them_again_for_a_slice_that_arrives() -> None:
+    """Only who has arrived gets what was done before; a rewind is for all."""
+    cell = world()
+    half = spread(READER) - 1
+    others = [f for f in range(100, 200) if spread(f) <= half][:5]
+    author = next(a for a in range(1_000, 2_000) if spread(a) % 2 == 0 and spread(a) <= half)
+    cell.command(SliceArrived(0, half, 1, (0, 0)))
+    append(cell, Followed(event_id(1), READER, author, 0))
+    append(cell, *(Followed(event_id(2 + i), f, author, 0) for i, f in enumerate(others)))
+    append(cell, *(post(author, 20 + n) for n in range(3)))
+    process = started(cell)
+    cell.settle([process])
+    assert process.worker.stats.entries == 3 * (len(others) + 1)  # and the author's own
+    cell.command(SliceArrived(half + 1, U64, 1, (0, 0)))
+    cell.settle([process])
+    assert process.worker.stats.entries == 3 * (len(others) + 1) + 3
+    assert all(not state.arriving for state in cell.states().values())
+    append(cell, post(author, 30))
+    cell.settle([process])
+    assert process.worker.stats.entries == 4 * (len(others) + 2)
+    for partition in (0, 1):
+        cell.group.checkpoints[partition] = 0
+    again = started(cell)
+    cell.settle([again])
+    assert again.worker.stats.entries == 4 * (len(others) + 2)
+
+
 def test_a_retried_letter_is_followed_by_all_that_came_behind_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -117,7 +117,7 @@ def test_a_platform_that_v0_1_0_has_written_goes_on(v0_1_0: Path, tmp_path: Path
     ids = Ids()
     with Embedded(folder, 1) as platform:
         cell = platform.cells[life.CELL]
-        until("today's worker has taken over", lambda: cell.worker.ready, WAIT_S)
+        until("today's worker has taken over", lambda: not cell.trouble(), WAIT_S)
         ask = asker(platform.dashboard)
         for reader in READERS:
             assert compare(model, ask, reader) == ""
