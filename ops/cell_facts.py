@@ -9,6 +9,9 @@ from ops.wiring.seams import Seams
 from router.cells import CellInfo
 from router.preflight import CellFacts
 
+FRESH_MS = 2_000
+"""One command may begin hundreds of moves: so long what was found of a cell is good for others."""
+
 
 class Facts:
     """Asks cells and disks; `folder` is the platform's, where it is on this machine."""
@@ -19,9 +22,18 @@ class Facts:
         self._seams = seams
         self._status_of = status_of
         self._folder = folder
+        self._found: dict[CellInfo, tuple[int, CellFacts]] = {}
 
     def of(self, info: CellInfo) -> CellFacts:
-        """The facts of one cell."""
+        """The facts of one cell, as of now or a moment ago."""
+        now_ms = self._seams.clock.monotonic_ms()
+        at_ms, found = self._found.get(info, (0, None))
+        if found is None or now_ms - at_ms > FRESH_MS:
+            found = self._ask(info)
+            self._found[info] = (now_ms, found)
+        return found
+
+    def _ask(self, info: CellInfo) -> CellFacts:
         status = self._status_of(info)
         fragments = 0
         if status.lag_s is not None:

@@ -1,6 +1,6 @@
 """Moves as `cellctl` asks for them: planned with all that stands in their way, begun, looked at."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cell import keys
@@ -51,26 +51,30 @@ class MoveDesk:
 
     def plan(self, wanted: Wanted) -> MovePlan:
         """What a move would do, and what stands in its way."""
-        registry = self._seams.registry
-        target = read_cell(registry, wanted.target).info
-        slices = read_routes(registry).slices
-        try:
-            source = source_of(slices, wanted)
-        except Refused as refused:
-            return MovePlan(wanted, "", (Blocker(refused.cause, str(refused)),))
-        giver = self._facts.of(read_cell(registry, source).info)
-        others = overlapping(registry, wanted.start, wanted.last)
-        found = blockers(giver, self._facts.of(target), others)
-        rows = 0 if giver.lag_s is None else self._rows(source, wanted)
+        source, found = self._blockers(wanted)
+        unreachable = any(blocker.cause == "unreachable" for blocker in found)
+        rows = 0 if unreachable or not source else self._rows(source, wanted)
         return MovePlan(wanted, source, tuple(found), rows, SETTLE_S + 2 * rows / ROWS_PER_S)
 
     def begin(self, wanted: Wanted) -> MoveView:
         """Write the move, which a mover then carries. Raises Refused with the first blocker."""
-        plan = self.plan(wanted)
-        for blocker in plan.blockers:
+        for blocker in self._blockers(wanted)[1]:
             raise Refused(blocker.cause, blocker.why)
         registry = self._seams.registry
         return self._view(create_move(registry, wanted, who(), self._clock.now_ms()))
+
+    def _blockers(self, wanted: Wanted) -> tuple[str, Sequence[Blocker]]:
+        """The home that readers would leave (empty: they have none, or several), and what stands
+        in the way."""
+        registry = self._seams.registry
+        target = read_cell(registry, wanted.target).info
+        try:
+            source = source_of(read_routes(registry).slices, wanted)
+        except Refused as refused:
+            return "", [Blocker(refused.cause, str(refused))]
+        giver = self._facts.of(read_cell(registry, source).info)
+        others = overlapping(registry, wanted.start, wanted.last)
+        return source, blockers(giver, self._facts.of(target), others)
 
     def list(self) -> list[MoveView]:
         """All moves that are remembered, oldest first."""

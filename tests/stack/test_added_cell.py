@@ -37,10 +37,10 @@ from tests.stack.stack_world import MISSING
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(900)]
 
 AUTHORS = range(100, 180)
-POSTS = 2_500
-BODY = "ten thousand letters"[:10] * 2_000
-"""A piece of a lane has about 4 MiB: with 50 MB in all there is a half way."""
-ROWS_PER_S = 250
+EVENTS = 1_500
+BODY = "ten letters"[:10] * 5_000
+"""A piece of a lane has about 4 MiB: with 40 MB in all there is a half way."""
+ROWS_PER_S = 150
 PATIENCE_S = 120.0
 
 
@@ -52,7 +52,7 @@ class World:
         self.folder = folder
         self.config = Config(platform=section, mover=Mover(rows_per_s=ROWS_PER_S))
         self.model = Model()
-        self.tokens: dict[int, bytes] = {}
+        self.told = ("", "")
         self.start()
         seed = int(os.environ.get("DASHCELL_SIM_SEED", random.randrange(1, 10_000)))
         print(f"DASHCELL_SIM_SEED={seed}")
@@ -63,9 +63,8 @@ class World:
         self._stop = threading.Event()
         self._writer: threading.Thread | None = None
 
-    def _acknowledged(self, operation: Operation, token: bytes) -> None:
+    def _acknowledged(self, operation: Operation, _token: bytes) -> None:
         self.model.apply(operation)
-        self.tokens[len(self.tokens)] = token
 
     def start(self) -> None:
         try:
@@ -136,12 +135,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def test_a_cell_is_added_under_load_and_its_mover_is_killed_at_half_way(world: World) -> None:
-    world.life.go_on(POSTS)
+    world.life.go_on(EVENTS)
     world.write_on()
     cells = world.running.platform.cells
     plan = cells.add_plan(NewCell("b", sample=0.2))
     assert (plan.new.donor, plan.blockers) == ("a", ())
-    assert 0.5 < plan.posts / len(world.life.posts) < 2
+    assert 0.2 < plan.posts / len(world.life.posts) < 5
     cells.add(plan.new)
     until("half of it is copied", lambda: _copied(world) > 0.3, PATIENCE_S)
     before = world.cell().info.bootstrap
@@ -156,7 +155,7 @@ def test_a_cell_is_added_under_load_and_its_mover_is_killed_at_half_way(world: W
     assert record is not None
     assert record.rehearsals, "no readers were compared"
     # What was copied and not recorded when it was killed: a piece of each lane at most.
-    assert record.rows <= len(world.life.posts) + 4 * 400
+    assert record.rows <= len(world.life.posts) + 4 * 200
     world.rest()
     assert world.posts_hash("b") == world.posts_hash("a")
     assert world.look() == {"a"}
@@ -197,6 +196,9 @@ def _verified(world: World) -> CellView | None:
     record = view.info.bootstrap
     assert record is not None
     assert not record.trouble, record.trouble
+    if world.told != (record.stage, record.waits_for):
+        world.told = (record.stage, record.waits_for)
+        print(f"cell b is {view.info.state}, at {record.stage}: {record.waits_for}")
     return view if record.verified_ms else None
 
 
