@@ -19,12 +19,14 @@ from idgen.client import IdGenClient
 from idgen.errors import Conflict, Corrupt, DashcellError, DeadlineExceeded, Unavailable
 from idgen.ids import spread
 from ops.cell_desk import CellDesk
+from ops.check_desk import CheckDesk
 from ops.config import Config
 from ops.dashboard_client import DashboardClient
 from ops.move_desk import MoveDesk
 from ops.platform_port import (
     Cells,
     CellStatus,
+    Checks,
     DeadLetter,
     DeadLetters,
     Flag,
@@ -137,6 +139,11 @@ class FoundPlatform:
     def moves(self) -> Moves:
         """The moves in the registry."""
         return MoveDesk(self._seams, self._cell, self.folder)
+
+    @property
+    def checks(self) -> Checks:
+        """Checks of the cells in the registry."""
+        return CheckDesk(self._seams)
 
     def verify_reader(self, reader: int) -> ReaderCheck:
         """The reader's inbox in its home cell beside what it has to hold."""

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from cell.dashboard import Dashboard
 from cell.explain import Explanation
+from cell.reader_sample import Sample
 from firehose.event import PostRef
 from ops.config_settings import Config
 from router.cells import CellInfo
@@ -19,6 +20,8 @@ from router.placement import Transfer
 from router.preflight import Blocker
 
 Progress = Callable[[str], None]
+Steps = Callable[[int, int], None]
+"""Is told how many steps of how many are done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +144,43 @@ class ReaderCheck:
     entries: int
     missing: tuple[PostRef, ...] = ()
     extra: tuple[PostRef, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is not as it must be, in a sentence, and the command that shows more."""
+
+    sentence: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class CellCheck:
+    """A sample of a cell's readers beside what the cell has to hold.
+
+    `readers`: who was looked at; `moved_away` of them were homed elsewhere by then. `entries`,
+    `edges`, `marks`: how many were looked at. `found`: how many findings there are; the first of
+    them are in `findings`.
+    """
+
+    cell: str
+    seed: int
+    readers: tuple[int, ...]
+    moved_away: int
+    entries: int
+    edges: int
+    marks: int
+    findings: tuple[Finding, ...]
+    found: int
+
+
+class Checks(Protocol):
+    """Checks of what cells hold, while the platform goes on."""
+
+    def verify_cell(self, cell: str, sample: Sample, seed: int, moved_on: Steps) -> CellCheck:
+        """A sample of a cell's readers beside what it has to hold. Raises NotFound,
+        Unavailable."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +342,11 @@ class Platform(Protocol):
     @property
     def moves(self) -> Moves:
         """Its moves."""
+        ...
+
+    @property
+    def checks(self) -> Checks:
+        """Checks of what its cells hold."""
         ...
 
     def verify_reader(self, reader: int) -> ReaderCheck:

@@ -10,6 +10,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 PIPE_COLUMNS = 10_000
@@ -58,6 +65,18 @@ def progress_line() -> Iterator[Callable[[str], None]]:
         return
     with stderr.status("") as status:
         yield lambda text: status.update(harmless(text))
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show on stderr how many steps of how many are done; on a terminal only."""
+    stderr = Console(file=sys.stderr)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(
+        *columns, TimeRemainingColumn(), console=stderr, disable=not stderr.is_terminal
+    ) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, steps: bar.update(task, completed=done, total=steps)
 
 
 def _silent(text: str) -> None:

@@ -1,0 +1,225 @@
+"""A check of a cell finds what is planted, tells it with a command, and takes nothing else for it.
+
+The cells are real ones of the embedded kind; their workers apply a batch when they are told to.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cell import keys
+from cell.dashboard import Context, NewFollow
+from cell.ingest import IngestSettings
+from cell.reader_sample import Range, Sample
+from cell.stores import CellStores
+from cell.tables import Row, Tables
+from cell.versions import version_of
+from firehose.dead_letters import DeadLetters
+from firehose.event import Draft, Lane
+from idgen.ids import U64, compose, spread
+from ops import cell_check
+from ops.cell_check import CellChecker
+from ops.platform_port import CellCheck
+from tests.sim.move_world import MoveWorld
+from tests.unit.firehose_world import NOW_MS
+
+CTX = Context(10_000)
+AUTHORS, READERS = (1, 2), (11, 12, 13, 14)
+HOMED: list[Range] = [(0, U64)]
+
+
+class World:
+    """Readers who follow authors, all of them homed in cell a."""
+
+    def __init__(self, folder: Path) -> None:
+        self.moves = MoveWorld(folder, IngestSettings(batch_events=50, poll_ms=0))
+        self.posts = {author: [self.publish(author) for _ in range(3)] for author in AUTHORS}
+        for reader in READERS:
+            for author in AUTHORS:
+                self.follow(reader, author)
+        self.moves.settle()
+
+    def publish(self, author: int) -> int:
+        return self.moves.router.publish(CTX, author, Draft(body="text"), None).id
+
+    def follow(self, reader: int, author: int) -> None:
+        self.moves.router.follow(CTX, NewFollow(reader, author, None, 100))
+
+    def home_of(self, reader: int) -> CellStores:
+        slices = self.moves.routes.slices()
+        return self.moves.cells[slices.at(spread(reader)).cell].stores
+
+    def work(self, _seconds: float = 0) -> None:
+        self.moves.tick()
+        for cell in self.moves.cells.values():
+            cell.work()
+
+    def check(
+        self, name: str, readers: int = 20, pause: Callable[[float], object] | None = None
+    ) -> CellCheck:
+        stores = self.moves.cells[name].stores
+        slices = self.moves.routes.slices()
+        homed = [(s.start, slices.end(i) - 1) for i, s in enumerate(slices) if s.cell == name]
+        steps: list[tuple[int, int]] = []
+        checker = CellChecker(stores, self.moves.clock.now_ms(), pause or self.work)
+        found = checker.check(homed, Sample(readers), 1, lambda *done: steps.append(done))
+        if found.readers:
+            assert steps[-1][0] == steps[-1][1]
+        return found
+
+    def both(self) -> list[CellCheck]:
+        return [self.check(name) for name in self.moves.cells]
+
+    def findings(self) -> list[tuple[str, str]]:
+        return [(f.sentence, f.command) for check in self.both() for f in check.findings]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    yield made
+    made.moves.close()
+
+
+def drop(tables: Tables, table: str, key: bytes) -> None:
+    (row,) = tables.get(table, [key])
+    assert row is not None
+    tables.sweep(table, [(key, row.version)])
+
+
+def test_a_cell_without_faults_is_verified(world: World) -> None:
+    checks = world.both()
+    assert [check.findings for check in checks] == [(), ()]
+    assert sorted(r for c in checks for r in c.readers) == sorted({*AUTHORS, *READERS})
+    assert sum(check.entries for check in checks) == 6 + 6 * len(READERS)
+    # Each edge from the follower's side and, of the places that are looked at, from the author's.
+    assert sum(check.edges for check in checks) >= 2 * 2 * len(READERS)
+
+
+def test_a_missing_entry_is_found(world: World) -> None:
+    reader, author = 11, 1
+    post = world.posts[author][1]
+    drop(world.home_of(reader).tables, keys.INBOX, keys.entry_key(spread(reader), post, author))
+    ((sentence, command),) = world.findings()
+    assert sentence == f"the inbox of reader {reader} lacks 1 entries, newest {author}/{post}"
+    assert command == f"cellctl verify-user {reader}"
+
+
+def test_an_extra_entry_is_found(world: World) -> None:
+    reader, post = 12, compose(NOW_MS + 77, 1, 1)
+    stores = world.home_of(reader)
+    band = next(iter(stores.state().read().values())).residents[0].band
+    row = Row(keys.entry_key(spread(reader), post, 99), version_of(band, 1), b"\x01")
+    stores.tables.put(keys.INBOX, [row])
+    ((sentence, _),) = world.findings()
+    assert sentence == f"the inbox of reader {reader} has besides 1 entries, newest 99/{post}"
+
+
+@pytest.mark.parametrize("table", [keys.FOLLOWERS, keys.FOLLOWING])
+def test_an_edge_without_its_mirror_is_found(world: World, table: str) -> None:
+    reader, author = 13, 2
+    key = keys.pair_key(spread(reader), author)
+    lost = key if table == keys.FOLLOWING else keys.exchanged_pair(key)
+    drop(world.home_of(reader).tables, table, lost)
+    sentences = [sentence for sentence, _ in world.findings()]
+    told = [s for s in sentences if s.startswith(f"the edge of reader {reader} to user {author} ")]
+    assert len(told) == 1
+    assert f"not there in `{table}`" in told[0]
+    # Without a row of `following` nobody would expect the author's posts either.
+    assert len(sentences) == (1 if table == keys.FOLLOWERS else 2)
+
+
+def test_a_mark_from_the_future_is_found(world: World) -> None:
+    reader, ahead = 14, compose(NOW_MS + 3_600_000, 1, 0)
+    row = Row(keys.mark_key(spread(reader), Lane.POSTS), ahead, b"")
+    world.home_of(reader).tables.put(keys.MARKS, [row])
+    ((sentence, command),) = world.findings()
+    assert f"reader {reader} has read the lane posts up to {ahead}" in sentence
+    assert command == f"cellctl unread {reader}"
+    assert sum(check.marks for check in world.both()) == 1
+
+
+def test_an_open_dead_letter_is_found_until_it_is_settled(world: World) -> None:
+    log = world.moves.cells["a"].stores.firehose
+    log.append([(0, b"nothing that can be applied")])
+    world.moves.settle()
+    (finding,) = world.check("a").findings
+    assert finding.sentence == "1 events could not be applied and are open dead letters"
+    assert finding.command == "cellctl dead-letters list a"
+    letters: DeadLetters = world.moves.cells["a"].stores.dead_letters
+    letters.settle(letters.list()[0].id, "discarded")
+    assert world.check("a").findings == ()
+
+
+def test_a_cell_that_does_not_come_to_the_end_is_told_by_how_much(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cell_check, "WAIT_S", 0.2)
+    for _ in range(3):
+        world.publish(1)
+    check = world.check("b", pause=lambda _: None)
+    (finding,) = check.findings
+    assert "by partition: 0: 3;" in finding.sentence
+    assert (finding.command, check.readers) == ("cellctl status", ())
+    assert world.check("b").findings == ()  # its worker works again
+
+
+def test_events_that_are_applied_meanwhile_are_no_findings(world: World) -> None:
+    """Each time a cell is waited for, somebody has written again, and a part is applied."""
+    writes = iter(range(200))
+
+    def busy(_seconds: float) -> None:
+        number = next(writes)
+        if number % 3 == 0:
+            world.publish(AUTHORS[number % 2])
+            world.follow(READERS[number % 4], 100 + number)
+            world.moves.router.unfollow(CTX, READERS[number % 4], AUTHORS[number % 2], None)
+        world.work()
+
+    class Interrupted:
+        """Tables of a cell on which something happens before every read."""
+
+        def __init__(self, tables: Tables) -> None:
+            self._tables = tables
+            self._reads = 0
+
+        def __getattr__(self, name: str) -> object:
+            verb = getattr(self._tables, name)
+
+            def call(*arguments: object, **options: object) -> object:
+                self._reads += 1
+                if self._reads % 40 == 0:
+                    busy(0)
+                return verb(*arguments, **options)
+
+            return call
+
+    for name, cell in world.moves.cells.items():
+        stores = cell.stores
+        interrupted = CellStores(
+            stores.name,
+            Interrupted(stores.tables),  # type: ignore[arg-type]
+            stores.cache,
+            stores.firehose,
+            stores.commands,
+            stores.changes,
+            stores.dead_letters,
+            stores.log_base,
+        )
+        slices = world.moves.routes.slices()
+        homed = [(s.start, slices.end(i) - 1) for i, s in enumerate(slices) if s.cell == name]
+        checker = CellChecker(interrupted, world.moves.clock.now_ms(), busy)
+        found = checker.check(homed, Sample(20), 1, lambda *_: None)
+        assert found.findings == ()
+        assert found.entries
+    assert next(writes) > 6
+
+
+def test_who_has_moved_away_is_not_judged(world: World) -> None:
+    """The routes that the readers were picked by may be older than what the workers know."""
+    stores = world.moves.cells["a"].stores
+    checker = CellChecker(stores, world.moves.clock.now_ms(), world.work)
+    found = checker.check(HOMED, Sample(20), 1, lambda *_: None)
+    assert found.findings == ()
+    assert 0 < found.moved_away + len(world.check("a").readers) <= len(found.readers)
