@@ -1,8 +1,10 @@
 """Checks of what cells hold, as `cellctl` asks for them."""
 
-from cell.reader_sample import Sample
+from cell.reader_sample import Range, Sample
+from idgen.errors import BadRequest
 from ops.cell_check import CellChecker
-from ops.platform_port import CellCheck, Steps
+from ops.cells_diff import CellsComparison
+from ops.platform_port import CellCheck, CellsDiff, Steps
 from ops.wiring.seams import Seams
 from router.cells import read_cell
 from router.routes import read_routes
@@ -22,3 +24,12 @@ class CheckDesk:
         homed = [(s.start, slices.end(i) - 1) for i, s in enumerate(slices) if s.cell == cell]
         checker = CellChecker(self._seams.cell(cell), self._seams.clock.now_ms())
         return checker.check(homed, sample, seed, moved_on)
+
+    def diff_cells(self, a: str, b: str, within: Range, moved_on: Steps) -> CellsDiff:
+        """The posts of two cells side by side. Raises NotFound, BadRequest(cells), Unavailable."""
+        for name in (a, b):
+            read_cell(self._seams.registry, name)
+        if a == b:
+            raise BadRequest("cells", f"{a} and {b} are one cell: name two")
+        comparison = CellsComparison(self._seams.cell(a), self._seams.cell(b))
+        return comparison.compare(within, moved_on)

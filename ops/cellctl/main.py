@@ -50,6 +50,7 @@ COMMANDS = {
     "cancel-move": "Give up a move that has not switched.",
     "verify-user": "Work out anew what dashboards must hold, and compare.",
     "verify-cell": "Check a cell by a sample of its readers.",
+    "diff-cells": "Compare the posts of two cells.",
     "flags": "List and change the platform's flags.",
     "dead-letters": "List, retry or discard events that a cell could not apply.",
     "completion": "Print the completion script for a shell.",

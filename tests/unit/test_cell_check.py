@@ -9,51 +9,23 @@ from pathlib import Path
 import pytest
 
 from cell import keys
-from cell.dashboard import Context, NewFollow
-from cell.ingest import IngestSettings
 from cell.reader_sample import Range, Sample
-from cell.stores import CellStores
-from cell.tables import Row, Tables
+from cell.tables import Row
 from cell.versions import version_of
 from firehose.dead_letters import DeadLetters
-from firehose.event import Draft, Lane
+from firehose.event import Lane
 from idgen.ids import U64, compose, spread
 from ops import cell_check
 from ops.cell_check import CellChecker
 from ops.platform_port import CellCheck
-from tests.sim.move_world import MoveWorld
+from tests.unit.checked_world import AUTHORS, CTX, READERS, CheckedWorld, drop
 from tests.unit.firehose_world import NOW_MS
 
-CTX = Context(10_000)
-AUTHORS, READERS = (1, 2), (11, 12, 13, 14)
 HOMED: list[Range] = [(0, U64)]
 
 
-class World:
-    """Readers who follow authors, all of them homed in cell a."""
-
-    def __init__(self, folder: Path) -> None:
-        self.moves = MoveWorld(folder, IngestSettings(batch_events=50, poll_ms=0))
-        self.posts = {author: [self.publish(author) for _ in range(3)] for author in AUTHORS}
-        for reader in READERS:
-            for author in AUTHORS:
-                self.follow(reader, author)
-        self.moves.settle()
-
-    def publish(self, author: int) -> int:
-        return self.moves.router.publish(CTX, author, Draft(body="text"), None).id
-
-    def follow(self, reader: int, author: int) -> None:
-        self.moves.router.follow(CTX, NewFollow(reader, author, None, 100))
-
-    def home_of(self, reader: int) -> CellStores:
-        slices = self.moves.routes.slices()
-        return self.moves.cells[slices.at(spread(reader)).cell].stores
-
-    def work(self, _seconds: float = 0) -> None:
-        self.moves.tick()
-        for cell in self.moves.cells.values():
-            cell.work()
+class World(CheckedWorld):
+    """With checks of both cells."""
 
     def check(
         self, name: str, readers: int = 20, pause: Callable[[float], object] | None = None
@@ -80,12 +52,6 @@ def world(tmp_path: Path) -> Iterator[World]:
     made = World(tmp_path)
     yield made
     made.moves.close()
-
-
-def drop(tables: Tables, table: str, key: bytes) -> None:
-    (row,) = tables.get(table, [key])
-    assert row is not None
-    tables.sweep(table, [(key, row.version)])
 
 
 def test_a_cell_without_faults_is_verified(world: World) -> None:
@@ -165,55 +131,65 @@ def test_a_cell_that_does_not_come_to_the_end_is_told_by_how_much(
     assert world.check("b").findings == ()  # its worker works again
 
 
-def test_events_that_are_applied_meanwhile_are_no_findings(world: World) -> None:
-    """Each time a cell is waited for, somebody has written again, and a part is applied."""
-    writes = iter(range(200))
+def check_while(world: World, name: str, every: int, busy: Callable[[], object]) -> CellChecker:
+    """A check that finds nothing, though `busy` comes before every so many-th call."""
+    slices = world.moves.routes.slices()
+    homed = [(s.start, slices.end(i) - 1) for i, s in enumerate(slices) if s.cell == name]
+    stores = world.interrupted(name, every, busy)
+    checker = CellChecker(stores, world.moves.clock.now_ms(), world.work)
+    found = checker.check(homed, Sample(20), 1, lambda *_: None)
+    assert found.findings == ()
+    assert found.entries
+    return checker
 
-    def busy(_seconds: float) -> None:
-        number = next(writes)
-        if number % 3 == 0:
-            world.publish(AUTHORS[number % 2])
-            world.follow(READERS[number % 4], 100 + number)
-            world.moves.router.unfollow(CTX, READERS[number % 4], AUTHORS[number % 2], None)
+
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_posts_that_are_applied_meanwhile_are_no_findings(world: World, name: str) -> None:
+    looks = 0
+
+    def busy() -> None:
+        nonlocal looks
+        looks += 1
+        world.publish(AUTHORS[looks % 2])
         world.work()
 
-    class Interrupted:
-        """Tables of a cell on which something happens before every read."""
+    check_while(world, name, 2, busy)
+    assert looks > 20
 
-        def __init__(self, tables: Tables) -> None:
-            self._tables = tables
-            self._reads = 0
 
-        def __getattr__(self, name: str) -> object:
-            verb = getattr(self._tables, name)
+@pytest.mark.parametrize("every", [5, 11])
+def test_edges_that_come_and_go_meanwhile_are_no_findings(world: World, every: int) -> None:
+    flips = 0
 
-            def call(*arguments: object, **options: object) -> object:
-                self._reads += 1
-                if self._reads % 40 == 0:
-                    busy(0)
-                return verb(*arguments, **options)
+    def busy() -> None:
+        nonlocal flips
+        flips += 1
+        for reader in READERS:  # an author without posts, or readers would differ three times
+            if flips % 2:
+                world.follow(reader, 300)
+            else:
+                world.moves.router.unfollow(CTX, reader, 300, None)
+        world.work()
 
-            return call
+    checkers = [check_while(world, name, every, busy) for name in world.moves.cells]
+    assert any(checker._suspects for checker in checkers)
+    assert flips > 10
 
-    for name, cell in world.moves.cells.items():
-        stores = cell.stores
-        interrupted = CellStores(
-            stores.name,
-            Interrupted(stores.tables),  # type: ignore[arg-type]
-            stores.cache,
-            stores.firehose,
-            stores.commands,
-            stores.changes,
-            stores.dead_letters,
-            stores.log_base,
-        )
-        slices = world.moves.routes.slices()
-        homed = [(s.start, slices.end(i) - 1) for i, s in enumerate(slices) if s.cell == name]
-        checker = CellChecker(interrupted, world.moves.clock.now_ms(), busy)
-        found = checker.check(homed, Sample(20), 1, lambda *_: None)
-        assert found.findings == ()
-        assert found.entries
-    assert next(writes) > 6
+
+def test_an_edge_that_is_half_written_is_waited_for(world: World) -> None:
+    reader, author = READERS[0], 300
+    stores = world.home_of(reader)
+    band = next(iter(stores.state().read().values())).residents[0].band
+    at = stores.ends()[0] + 1
+    world.follow(reader, author)
+    key = keys.pair_key(spread(reader), author)
+    row = Row(key, version_of(band, at), keys.pack_flagged(True, at))
+    stores.tables.put(keys.FOLLOWING, [row])  # and that of `followers` not yet
+    checker = CellChecker(stores, world.moves.clock.now_ms(), world.work)
+    checker._suspect([key])
+    checker._settle()
+    assert checker._findings == []
+    assert stores.tables.get(keys.FOLLOWERS, [keys.exchanged_pair(key)]) != [None]
 
 
 def test_who_has_moved_away_is_not_judged(world: World) -> None:
