@@ -23,7 +23,7 @@ from firehose.validation import check_mark
 from idgen.errors import BadRequest
 from idgen.ids import at_ms, spread
 from ops.applied_end import Pause, events_left, system_pause
-from ops.platform_port import CellCheck, Finding, Steps
+from ops.checks_port import CellCheck, Finding, Steps
 from ops.reader_check import WAIT_S, NotHeld, checked_reader
 from router.slices import PLACES
 

@@ -13,7 +13,7 @@ from cell.reader_sample import Range
 from cell.stores import CellStores
 from idgen.errors import Unavailable
 from ops.applied_end import Pause, events_left, system_pause
-from ops.platform_port import CellsDiff, PostsOfRange, Steps
+from ops.checks_port import CellsDiff, PostsOfRange, Steps
 
 RANGES = 16
 PIECE_ROWS = 5_000

@@ -1,13 +1,20 @@
 """Checks of what cells hold, as `cellctl` asks for them."""
 
 from cell.reader_sample import Range, Sample
+from idgen.clock import Clock
 from idgen.errors import BadRequest
+from ops.audit import Auditor
 from ops.cell_check import CellChecker
 from ops.cells_diff import CellsComparison
-from ops.platform_port import CellCheck, CellsDiff, Steps
+from ops.checks_port import Audit, AuditSettings, CellCheck, CellsDiff, Steps
 from ops.wiring.seams import Seams
 from router.cells import read_cell
+from router.registry import Registry
 from router.routes import read_routes
+from router.slices import Slices
+
+ROUTES_MS = 1_000
+"""Routes are read again after so long while an audit goes on."""
 
 
 class CheckDesk:
@@ -33,3 +40,31 @@ class CheckDesk:
             raise BadRequest("cells", f"{a} and {b} are one cell: name two")
         comparison = CellsComparison(self._seams.cell(a), self._seams.cell(b))
         return comparison.compare(within, moved_on)
+
+    def audit(self, settings: AuditSettings, moved_on: Steps) -> Audit:
+        """Reach in all cells that are home to somebody. Raises Unavailable."""
+        homes = _Homes(self._seams.registry, self._seams.clock)
+        cells = {name: self._seams.cell(name) for name in homes.slices().cells()}
+        auditor = Auditor(cells, homes.cell, self._seams.clock, settings)
+        return auditor.run(moved_on)
+
+
+class _Homes:
+    """Who is homed where by the routes, at most ROUTES_MS ago."""
+
+    def __init__(self, registry: Registry, clock: Clock) -> None:
+        self._registry = registry
+        self._clock = clock
+        self._slices = read_routes(registry).slices
+        self._read_ms = clock.monotonic_ms()
+
+    def slices(self) -> Slices:
+        """All slices."""
+        now_ms = self._clock.monotonic_ms()
+        if now_ms - self._read_ms >= ROUTES_MS:
+            self._slices, self._read_ms = read_routes(self._registry).slices, now_ms
+        return self._slices
+
+    def cell(self, place: int) -> str:
+        """The cell that a place is homed in."""
+        return self.slices().at(place).cell

@@ -20,13 +20,13 @@ from idgen.errors import Conflict, Corrupt, DashcellError, DeadlineExceeded, Una
 from idgen.ids import spread
 from ops.cell_desk import CellDesk
 from ops.check_desk import CheckDesk
+from ops.checks_port import Checks
 from ops.config import Config
 from ops.dashboard_client import DashboardClient
 from ops.move_desk import MoveDesk
 from ops.platform_port import (
     Cells,
     CellStatus,
-    Checks,
     DeadLetter,
     DeadLetters,
     Flag,

@@ -10,9 +10,8 @@ from typing import Protocol
 
 from cell.dashboard import Dashboard
 from cell.explain import Explanation
-from cell.post_compare import Digest, PostDifference
-from cell.reader_sample import Range, Sample
 from firehose.event import PostRef
+from ops.checks_port import Checks
 from ops.config_settings import Config
 from router.cells import CellInfo
 from router.move_records import Wanted
@@ -21,8 +20,6 @@ from router.placement import Transfer
 from router.preflight import Blocker
 
 Progress = Callable[[str], None]
-Steps = Callable[[int, int], None]
-"""Is told how many steps of how many are done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,76 +142,6 @@ class ReaderCheck:
     entries: int
     missing: tuple[PostRef, ...] = ()
     extra: tuple[PostRef, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that is not as it must be, in a sentence, and the command that shows more."""
-
-    sentence: str
-    command: str
-
-
-@dataclass(frozen=True, slots=True)
-class CellCheck:
-    """A sample of a cell's readers beside what the cell has to hold.
-
-    `readers`: who was looked at; `moved_away` of them were homed elsewhere by then. `entries`,
-    `edges`, `marks`: how many were looked at. `found`: how many findings there are; the first of
-    them are in `findings`.
-    """
-
-    cell: str
-    seed: int
-    readers: tuple[int, ...]
-    moved_away: int
-    entries: int
-    edges: int
-    marks: int
-    findings: tuple[Finding, ...]
-    found: int
-
-
-@dataclass(frozen=True, slots=True)
-class PostsOfRange:
-    """What two cells hold of the authors at places start..last, as it was when it was read, and
-    how many of the differences are there."""
-
-    start: int
-    last: int
-    a: Digest
-    b: Digest
-    differences: int
-
-
-@dataclass(frozen=True, slots=True)
-class CellsDiff:
-    """The posts of two cells side by side; of a difference `source` is cell `a`.
-
-    `found`: how many differences there are; the first of them are in `differences`. `unsettled`:
-    rows that changed whenever they were looked at.
-    """
-
-    a: str
-    b: str
-    ranges: tuple[PostsOfRange, ...]
-    differences: tuple[PostDifference, ...]
-    found: int
-    unsettled: int
-
-
-class Checks(Protocol):
-    """Checks of what cells hold, while the platform goes on."""
-
-    def verify_cell(self, cell: str, sample: Sample, seed: int, moved_on: Steps) -> CellCheck:
-        """A sample of a cell's readers beside what it has to hold. Raises NotFound,
-        Unavailable."""
-        ...
-
-    def diff_cells(self, a: str, b: str, within: Range, moved_on: Steps) -> CellsDiff:
-        """The posts of two cells, of the authors in a range of places. Raises NotFound,
-        BadRequest(cells) for a cell and itself, Unavailable."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ import click
 
 from cell.post_compare import Digest, PostDifference, PostRow
 from idgen.ids import U64
+from ops.cellctl.findings import checking
 from ops.cellctl.outcome import Ended, Exit
 from ops.cellctl.rehome_slice import SliceRange
 from ops.cellctl.seat import Seat, at_platform
-from ops.cellctl.terminal import progress_bar
-from ops.platform_port import CellsDiff, PostsOfRange
+from ops.checks_port import CellsDiff, PostsOfRange
 
 SHOWN_MAX = 20
 
@@ -40,7 +40,7 @@ def command(seat: Seat, a: str, b: str, within: tuple[int, int]) -> None:
       cellctl diff-cells a b
       cellctl diff-cells a b --range 0000000000000000-00ffffffffffffff --json
     """
-    with progress_bar("comparing posts") as moved_on:
+    with checking("comparing posts") as moved_on:
         diff = seat.platform.checks.diff_cells(a, b, within, moved_on)
     seat.answer(_document(diff), lambda: _draw(diff))
     if diff.found or diff.unsettled:

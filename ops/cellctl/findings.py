@@ -1,13 +1,33 @@
 """What checks have found, for people and in JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
-from ops.platform_port import Finding
+from ops.cellctl.outcome import Ended, Exit
+from ops.cellctl.terminal import progress_bar
+from ops.checks_port import Finding, Missed, Steps
 
 SHOWN_MAX = 20
+
+
+@contextmanager
+def checking(what: str) -> Iterator[Steps]:
+    """Shows how far a check has come; Ctrl-C ends it, with a code that is none of its answers."""
+    with progress_bar(what) as moved_on:
+        try:
+            yield moved_on
+        except KeyboardInterrupt:
+            raise Ended(
+                Exit.PARTIAL, "stopped before it was done, so nothing is known; nothing was changed"
+            ) from None
+
+
+def explain_command(missed: Missed) -> str:
+    """The command that tells why a reader has not seen a post."""
+    return f"cellctl explain {missed.reader} {missed.post.author}/{missed.post.id}"
 
 
 def findings_document(findings: Sequence[Finding], found: int) -> dict[str, Any]:

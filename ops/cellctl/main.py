@@ -51,6 +51,7 @@ COMMANDS = {
     "verify-user": "Work out anew what dashboards must hold, and compare.",
     "verify-cell": "Check a cell by a sample of its readers.",
     "diff-cells": "Compare the posts of two cells.",
+    "audit": "Measure which share of readers see a post, and how late.",
     "flags": "List and change the platform's flags.",
     "dead-letters": "List, retry or discard events that a cell could not apply.",
     "completion": "Print the completion script for a shell.",

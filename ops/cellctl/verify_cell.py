@@ -6,11 +6,10 @@ from typing import Any
 import click
 
 from cell.reader_sample import SAMPLED_MAX, Sample
-from ops.cellctl.findings import draw_findings, findings_document
+from ops.cellctl.findings import checking, draw_findings, findings_document
 from ops.cellctl.outcome import Ended, Exit
 from ops.cellctl.seat import Seat, at_platform
-from ops.cellctl.terminal import progress_bar
-from ops.platform_port import CellCheck
+from ops.checks_port import CellCheck
 
 SEED_MAX = (1 << 32) - 1
 
@@ -75,7 +74,7 @@ def command(seat: Seat, cell: str, sample: Sample, seed: int | None) -> None:
       cellctl verify-cell a --sample 200 --seed 7
     """
     drawn = random.randrange(SEED_MAX + 1) if seed is None else seed
-    with progress_bar("checking readers") as moved_on:
+    with checking("checking readers") as moved_on:
         check = seat.platform.checks.verify_cell(cell, sample, drawn, moved_on)
     seat.answer(_document(check), lambda: _draw(check))
     if check.found:

@@ -16,7 +16,8 @@ from idgen.ids import spread
 from tests.sim.move_world import MoveWorld
 
 CTX = Context(10_000)
-AUTHORS, READERS = (1, 2), (11, 12, 13, 14)
+AUTHORS, READERS = (1, 2), (11, 12, 4, 10)
+"""Of both the first half is homed in cell b, the other in cell a."""
 
 
 class CheckedWorld:

@@ -17,7 +17,7 @@ from firehose.event import Lane
 from idgen.ids import U64, compose, spread
 from ops import cell_check
 from ops.cell_check import CellChecker
-from ops.platform_port import CellCheck
+from ops.checks_port import CellCheck
 from tests.unit.checked_world import AUTHORS, CTX, READERS, CheckedWorld, drop
 from tests.unit.firehose_world import NOW_MS
 
@@ -84,7 +84,7 @@ def test_an_extra_entry_is_found(world: World) -> None:
 
 @pytest.mark.parametrize("table", [keys.FOLLOWERS, keys.FOLLOWING])
 def test_an_edge_without_its_mirror_is_found(world: World, table: str) -> None:
-    reader, author = 13, 2
+    reader, author = 4, 2
     key = keys.pair_key(spread(reader), author)
     lost = key if table == keys.FOLLOWING else keys.exchanged_pair(key)
     drop(world.home_of(reader).tables, table, lost)
@@ -97,7 +97,7 @@ def test_an_edge_without_its_mirror_is_found(world: World, table: str) -> None:
 
 
 def test_a_mark_from_the_future_is_found(world: World) -> None:
-    reader, ahead = 14, compose(NOW_MS + 3_600_000, 1, 0)
+    reader, ahead = 10, compose(NOW_MS + 3_600_000, 1, 0)
     row = Row(keys.mark_key(spread(reader), Lane.POSTS), ahead, b"")
     world.home_of(reader).tables.put(keys.MARKS, [row])
     ((sentence, command),) = world.findings()
@@ -144,7 +144,10 @@ def check_while(world: World, name: str, every: int, busy: Callable[[], object])
 
 
 @pytest.mark.parametrize("name", ["a", "b"])
-def test_posts_that_are_applied_meanwhile_are_no_findings(world: World, name: str) -> None:
+def test_posts_that_are_applied_meanwhile_are_no_findings(
+    world: World, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cell_check, "EDGE_PLACES", 4)
     looks = 0
 
     def busy() -> None:
@@ -153,12 +156,15 @@ def test_posts_that_are_applied_meanwhile_are_no_findings(world: World, name: st
         world.publish(AUTHORS[looks % 2])
         world.work()
 
-    check_while(world, name, 2, busy)
-    assert looks > 20
+    check_while(world, name, 3, busy)
+    assert looks > 10
 
 
 @pytest.mark.parametrize("every", [5, 11])
-def test_edges_that_come_and_go_meanwhile_are_no_findings(world: World, every: int) -> None:
+def test_edges_that_come_and_go_meanwhile_are_no_findings(
+    world: World, every: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cell_check, "EDGE_PLACES", 8)
     flips = 0
 
     def busy() -> None:

@@ -14,7 +14,7 @@ from idgen.errors import Unavailable
 from idgen.ids import U64, spread
 from ops import cells_diff
 from ops.cells_diff import CellsComparison
-from ops.platform_port import CellsDiff
+from ops.checks_port import CellsDiff
 from tests.unit.checked_world import AUTHORS, CTX, CheckedWorld, drop
 
 ALL: Range = (0, U64)
