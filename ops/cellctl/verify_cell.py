@@ -79,7 +79,8 @@ def command(seat: Seat, cell: str, sample: Sample, seed: int | None) -> None:
     seat.answer(_document(check), lambda: _draw(check))
     if check.found:
         raise Ended(
-            Exit.FAILED, f"cell {cell} is not verified: {check.found:,} things are not as they must"
+            Exit.FAILED,
+            f"cell {cell} is not verified: {check.found:,} things are not as they must be",
         )
 
 
