@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from cell.dashboard import Dashboard
 from idgen.errors import NotFound, Unavailable
 from ops.dashboard_client import RelayedDashboards
-from router.cells import ServiceTable
+from router.services import ServiceTable
 
 RETRY_MS = 500
 

@@ -43,17 +43,10 @@ from ops.stack.process import is_running
 from ops.stack.state import RecordedChild, read_state
 from ops.template.tls import peer_context
 from ops.wiring.seams import Seams
-from router.cells import (
-    APPLYING,
-    CellInfo,
-    ServiceInfo,
-    read_cell,
-    read_cells,
-    read_roles,
-    read_services,
-)
+from router.cells import APPLYING, CellInfo, read_cell, read_cells
 from router.flags import read_flags, set_flag
 from router.routes import read_routes
+from router.services import ServiceInfo, read_roles, read_services
 
 HEAD_BYTES = 64
 RETRY_LOOKS = 100

@@ -11,7 +11,7 @@ from idgen.handler import IdGenHandler
 from idgen.idl import load
 from idgen.snowflake import Snowflake
 from ops.template.service import ThriftService
-from router.cells import ServiceTable
+from router.services import ServiceTable
 
 RETRY_MS = 500
 _idl = load("idgen")

@@ -35,12 +35,12 @@ from ops.settings_of import ingest_settings, mover_settings
 from ops.template.host import Endpoints, ServiceParts
 from ops.template.tls import peer_context
 from ops.wiring.seams import Seams, holder_name
-from router.cells import ServiceInfo, ServiceTable, register
 from router.cluster import check, values_of
 from router.handler import Router
 from router.homes import Homes
 from router.mover import Mover
 from router.routes import RouteTable
+from router.services import ServiceInfo, ServiceTable, register
 
 ROLES_OF_A_CELL = ("dashboard", "ingest")
 

@@ -25,7 +25,7 @@ from ops.template.service import ThriftService
 from ops.template.tls import server_context
 from ops.wiring.embedded import EmbeddedSeams
 from ops.wiring.seams import holder_name
-from router.cells import ServiceInfo, deregister_all, register
+from router.services import ServiceInfo, deregister_all, register
 
 BEGIN_S = 10.0
 """Longer nobody waits for a cell: its readiness tells what keeps it."""

@@ -38,10 +38,15 @@ from firehose.event import (
 from firehose.log import Record, Span
 from firehose.position import Need, Position, parse_token
 from router import routes
-from router.cells import CellInfo, ServiceInfo
+from router.cells import CellInfo
 from router.cells import CellState as LifeOfACell
 from router.cluster import ClusterValues
 from router.slices import Slice, from_bytes, to_bytes
+
+try:
+    from router.services import ServiceInfo
+except ImportError:  # in v0.1.0
+    from router.cells import ServiceInfo  # type: ignore[no-redef, attr-defined]
 
 VERSION = "v0.1.0"
 MAX_ID = (1 << 63) - 1

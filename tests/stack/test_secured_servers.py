@@ -25,7 +25,8 @@ from ops.config import environment_of
 from ops.creation import tell_servers
 from ops.wiring.seams import FIREHOSE
 from ops.wiring.stack import StackSeams, kafka_settings
-from router.cells import CellInfo, read_cell, read_services
+from router.cells import CellInfo, read_cell
+from router.services import read_services
 from tests.conftest import Servers
 from tests.contract.patience import together, until
 from tests.stack.secured_servers import CELL, PASSWORD, ROOT, Secured, secured_servers

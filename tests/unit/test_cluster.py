@@ -8,22 +8,17 @@ import pytest
 from firehose.position import log_fingerprint
 from idgen.clock import SystemClock
 from idgen.errors import BadRequest, Conflict, Corrupt, NotFound
-from router.cells import (
-    CellInfo,
-    CellState,
+from router.cells import CellInfo, CellState, add_cell, change_cell, read_cell, read_cells
+from router.cluster import CLUSTER, ClusterValues, agree, check, read_cluster, values_of
+from router.placement import first_routes
+from router.services import (
     ServiceInfo,
     ServiceTable,
-    add_cell,
-    change_cell,
     deregister_all,
-    read_cell,
-    read_cells,
     read_roles,
     read_services,
     register,
 )
-from router.cluster import CLUSTER, ClusterValues, agree, check, read_cluster, values_of
-from router.placement import first_routes
 from router.slices import PLACES, Slice
 from tests.contract.patience import together, until
 from tests.unit.firehose_world import open_log

@@ -9,7 +9,7 @@ from ops.found import FoundPlatform
 from ops.stack.process import ProcessId, start_time
 from ops.stack.state import RecordedChild, write_state
 from ops.wiring.embedded import EmbeddedSeams
-from router.cells import ServiceInfo, register
+from router.services import ServiceInfo, register
 
 
 def test_status_tells_how_often_servers_and_services_were_started_again(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from ops.running_embedded import RunningEmbedded
 from ops.stack.process import start_time
 from ops.stack.state import Recorded, children_file, read_state
 from ops.wiring.embedded import EmbeddedSeams
-from router.cells import ServiceInfo, register
+from router.services import ServiceInfo, register
 
 
 def test_a_platform_can_be_stopped_from_the_moment_it_starts(tmp_path: Path) -> None:
