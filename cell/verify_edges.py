@@ -55,10 +55,13 @@ def edges_of_follower(tables: Tables, homes: Homes, follower: int) -> ComparedEd
     return ComparedEdges(count, tuple(suspects))
 
 
-def edges_from_place(tables: Tables, homes: Homes, place: int, limit: int) -> ComparedEdges:
-    """The next up to `limit` rows of `followers` from an author's place on, beside those of
-    `following`; rows of readers who are not homed here any more do not count."""
-    rows = tables.scan_fixed(keys.FOLLOWERS, keys.place_bytes(place), b"", limit)
+def edges_of_authors(
+    tables: Tables, homes: Homes, start: int, last: int, limit: int
+) -> ComparedEdges:
+    """The first up to `limit` rows of `followers` of the authors at places start..last, beside
+    those of `following`; rows of readers who are not homed here any more do not count."""
+    stop = keys.after_prefix(last)
+    rows = tables.scan_fixed(keys.FOLLOWERS, keys.place_bytes(start), stop, limit)
     if len(rows.versions):
         bands = homes.bands(spread_array(keys.key_numbers(rows.keys)[:, 1]))
         rows = taken(rows, (bands > 0) & (bands == bands_of(rows.versions)))

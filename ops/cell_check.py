@@ -14,7 +14,7 @@ from cell.state import homes_now
 from cell.stores import CellStores
 from cell.verify_edges import (
     EdgeDifference,
-    edges_from_place,
+    edges_of_authors,
     edges_of_follower,
     settle_edges,
 )
@@ -63,7 +63,7 @@ class CellChecker:
                 self._check_reader(reader)
             for i in range(EDGE_PLACES):
                 moved_on(len(readers) + i, steps)
-                self._check_followers(PLACES * i // EDGE_PLACES)
+                self._check_followers(i)
             self._settle()
             moved_on(steps, steps)
         return CellCheck(
@@ -135,8 +135,9 @@ class CellChecker:
         self._edges += edges.rows
         self._suspect(edges.suspects)
 
-    def _check_followers(self, place: int) -> None:
-        edges = edges_from_place(self._stores.tables, self._homes(), place, EDGE_ROWS)
+    def _check_followers(self, part: int) -> None:
+        start, end = (PLACES * i // EDGE_PLACES for i in (part, part + 1))
+        edges = edges_of_authors(self._stores.tables, self._homes(), start, end - 1, EDGE_ROWS)
         self._edges += edges.rows
         self._suspect(edges.suspects)
 

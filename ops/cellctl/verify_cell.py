@@ -104,6 +104,8 @@ def _draw(check: CellCheck) -> None:
         f"cell {check.cell} {verified}: {len(check.readers):,} readers, {check.entries:,} entries, "
         f"{check.edges:,} edges, {check.marks:,} marks; the same again with --seed {check.seed}"
     )
+    if not check.readers and not check.found:
+        click.echo("  no reader was picked: nobody is homed there, or the --sample is too small")
     if check.moved_away:
         click.echo(f"  {check.moved_away:,} of the readers had moved to another cell meanwhile")
     draw_findings(check.findings, check.found)

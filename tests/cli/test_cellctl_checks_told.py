@@ -80,6 +80,11 @@ def test_a_verified_cell_is_told_with_the_seed_that_repeats_it(bench: Bench) -> 
     )
 
 
+def test_a_sample_of_nobody_is_told(bench: Bench) -> None:
+    given(bench, CellCheck("a", 7, (), 0, 0, 0, 0, (), 0))
+    assert "  no reader was picked: " in bench.done("verify-cell", "a")
+
+
 def test_without_a_seed_another_is_drawn_each_time(bench: Bench) -> None:
     checks = given(bench, checked())
     seeds = set()

@@ -7,7 +7,7 @@ from cell.residents import Homes
 from cell.tables import Row
 from cell.verify_edges import (
     EdgeDifference,
-    edges_from_place,
+    edges_of_authors,
     edges_of_follower,
     settle_edges,
 )
@@ -48,14 +48,19 @@ EDGES = [following(f, a, a) for f in (FOLLOWER, 8, 9) for a in (AUTHOR, *range(1
 def seen(tables: MemoryTables) -> set[bytes]:
     """Suspects from both sides."""
     found = set(edges_of_follower(tables, HOMES, FOLLOWER).suspects)
-    return found | set(edges_from_place(tables, HOMES, 0, 1_000).suspects)
+    return found | set(edges_of_authors(tables, HOMES, 0, U64, 1_000).suspects)
 
 
 def test_a_whole_pair_of_tables_has_no_suspects(monkeypatch: pytest.MonkeyPatch) -> None:
     tables = cell_of(EDGES)
     assert edges_of_follower(tables, HOMES, FOLLOWER) == (20 - 1, ())
-    assert edges_from_place(tables, HOMES, 0, 1_000) == (len(EDGES), ())
-    assert edges_from_place(tables, HOMES, spread(AUTHOR), 3).rows == 3
+    assert edges_of_authors(tables, HOMES, 0, U64, 1_000) == (len(EDGES), ())
+    assert edges_of_authors(tables, HOMES, 0, U64, 3).rows == 3
+    own = spread(AUTHOR)
+    assert edges_of_authors(tables, HOMES, own, own, 100) == (3, ())
+    assert edges_of_authors(tables, HOMES, 0, own - 1, 100).rows == sum(
+        spread(keys.parse_pair(row.key)[1]) < own for row in EDGES
+    )
     monkeypatch.setattr(verify_edges, "CHUNK", 2)
     assert edges_of_follower(tables, HOMES, FOLLOWER) == (20 - 1, ())
 
@@ -113,5 +118,5 @@ def test_rows_of_bands_that_ended_do_not_exist() -> None:
     left = Homes([])
     tables = cell_of([ROW], [])
     assert edges_of_follower(tables, left, FOLLOWER) == (0, ())
-    assert edges_from_place(cell_of([], [ROW]), left, 0, 10) == (0, ())
+    assert edges_of_authors(cell_of([], [ROW]), left, 0, U64, 10) == (0, ())
     assert settle_edges(tables, left, [KEY], ENDS, 0) == ([], [])
