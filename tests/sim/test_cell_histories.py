@@ -74,7 +74,7 @@ SPOILT: dict[str, tuple[str, Callable[..., object]]] = {
     ),
     "an arrival is not gone back for": (
         "cell.progress.Progress.go_back",
-        lambda self, state, offset: state,
+        lambda self, state, *_: state,
     ),
     "an arrival is forgotten with its worker": (
         "cell.state.PartitionState.unfinished",
