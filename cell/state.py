@@ -55,9 +55,7 @@ class PartitionState(msgspec.Struct, frozen=True):
     @property
     def owner(self) -> "_Owner":
         """What the owner's row holds."""
-        return _Owner(
-            self.revision, self.generation, self.commands, self.again, self.residents
-        )
+        return _Owner(self.revision, self.generation, self.commands, self.again, self.residents)
 
 
 class _Owner(msgspec.Struct, frozen=True):
@@ -107,6 +105,23 @@ class CellState:
                 for p, s in claimed.items()
             }
         )
+
+    def begin_as(self, states: Mapping[int, PartitionState]) -> None:
+        """Have a cell that holds a copy go on from where that was made: its positions, commands
+        and residents. May be repeated; what has come further since stays."""
+        for partition, found in self.claim(states).items():
+            wanted = states[partition]
+            if (found.high, found.commands) > (wanted.high, wanted.commands):
+                continue
+            begun = msgspec.structs.replace(
+                found,
+                high=wanted.high,
+                open=wanted.open,
+                commands=wanted.commands,
+                again=wanted.again,
+                residents=wanted.residents,
+            )
+            self.advance({partition: self.change(partition, found, begun)})
 
     def _raise_generation(self, partition: int) -> PartitionState:
         while True:

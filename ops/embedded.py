@@ -20,6 +20,7 @@ from cell.stores import CellStores
 from idgen.clock import Clock
 from idgen.errors import Unavailable
 from idgen.snowflake import Snowflake
+from ops.applying import ApplyingWorker
 from ops.cell_clients import LocalCells
 from ops.config import Config
 from ops.config_settings import Platform
@@ -51,13 +52,13 @@ class EmbeddedCell:
     """One cell of this process: its handler, and its ingest thread while it runs."""
 
     def __init__(
-        self, stores: CellStores, handler: CellHandler, make_worker: Callable[[], IngestWorker]
+        self, stores: CellStores, handler: CellHandler, make_applying: Callable[[], ApplyingWorker]
     ) -> None:
         self.stores = stores
         self.handler = handler
-        self.worker = make_worker()
+        self.applying = make_applying()
         self.failure: Exception | None = None
-        self._make_worker = make_worker
+        self._make_applying = make_applying
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -86,7 +87,7 @@ class EmbeddedCell:
     def restart(self) -> None:
         """Stop, forget all memory, and start a new worker."""
         self.stop()
-        self.worker = self._make_worker()
+        self.applying = self._make_applying()
         self.failure = None
         self.start()
 
@@ -94,18 +95,18 @@ class EmbeddedCell:
         """Return when ingest has begun to apply or has failed, at the latest after `timeout_s`."""
         pause = threading.Event()
         deadline = time.monotonic() + timeout_s
-        while not (self.worker.ready or self.failure) and time.monotonic() < deadline:
+        while not (self.applying.worker.ready or self.failure) and time.monotonic() < deadline:
             pause.wait(LOOK_S)
 
     def trouble(self) -> str:
         """Why the cell is not ready; empty when it is."""
         if self.failure is not None:
             return f"ingest of cell {self.stores.name} stopped: {self.failure}"
-        return "" if self.worker.ready else f"ingest of cell {self.stores.name} is starting"
+        return self.applying.trouble
 
     def _ingest(self) -> None:
         try:
-            self.worker.run(self._stop)
+            self.applying.run(self._stop)
         except Exception as error:  # noqa: BLE001 - told by readiness, whatever it is
             self.failure = error
             _log.exception("ingest stopped", cell=self.stores.name)
@@ -240,4 +241,7 @@ class Embedded:
                 replace(ingest_settings(self._config), session_ms=SESSION_MS),
             )
 
-        return EmbeddedCell(stores, handler, worker)
+        def applying() -> ApplyingWorker:
+            return ApplyingWorker(self.seams.registry, name, self.seams.clock, worker)
+
+        return EmbeddedCell(stores, handler, applying)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from cell.dashboard import Build
 from cell.handler import CellHandler
-from cell.ingest import IngestStats, IngestWorker
+from cell.ingest import IngestWorker
 from cell.stores import CellStores
 from idgen.errors import BadRequest, DashcellError
 from idgen.snowflake import Snowflake
+from ops.applying import ApplyingWorker
 from ops.cell_clients import WireCells
 from ops.config import Config
 from ops.dashboard_service import dashboard_service
@@ -184,17 +185,17 @@ def _dashboard(joint: _Joint) -> ServiceParts:
 
 def _ingest(joint: _Joint) -> ServiceParts:
     stores = joint.seams.cell(joint.cell)
-    worker = IngestWorker(
-        stores,
-        joint.seams.checkpoints(),
-        joint.id,
-        joint.seams.clock,
-        ingest_settings(joint.config),
-    )
+    seams = joint.seams
+
+    def worker() -> IngestWorker:
+        settings = ingest_settings(joint.config)
+        return IngestWorker(stores, seams.checkpoints(), joint.id, seams.clock, settings)
+
+    applying = ApplyingWorker(seams.registry, joint.cell, seams.clock, worker)
     return ServiceParts(
-        worker=worker,
-        readiness={"ingest": lambda: "" if worker.ready else "no partitions applied yet"},
-        sources=[ingest_source(joint.cell, worker.stats)],
+        worker=applying,
+        readiness={"ingest": lambda: applying.trouble},
+        sources=[ingest_source(joint.cell, applying)],
         listening=joint.listening,
         close=joint.close,
     )
@@ -202,9 +203,7 @@ def _ingest(joint: _Joint) -> ServiceParts:
 
 def _mover(joint: _Joint) -> ServiceParts:
     seams = joint.seams
-    mover = Mover(
-        seams.registry, seams.cell, seams.clock, joint.id, mover_settings(joint.config)
-    )
+    mover = Mover(seams.registry, seams.cell, seams.clock, joint.id, mover_settings(joint.config))
     return ServiceParts(
         worker=mover,
         readiness={"moves": lambda: mover.trouble},
@@ -256,10 +255,11 @@ def dashboard_sources(stores: CellStores, handler: CellHandler) -> Sequence[Sour
     return [lag, cache, pages]
 
 
-def ingest_source(cell: str, stats: IngestStats) -> Source:
+def ingest_source(cell: str, applying: ApplyingWorker) -> Source:
     """The metrics of an ingest worker."""
 
     def source() -> Iterable[Sample]:
+        stats = applying.worker.stats
         return [
             Sample(EVENTS_APPLIED, (cell,), stats.events),
             Sample(ROWS_WRITTEN, (cell,), stats.rows),

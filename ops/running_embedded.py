@@ -119,7 +119,7 @@ class RunningEmbedded:
         found: list[Source] = []
         for name, cell in self._embedded.cells.items():
             found += dashboard_sources(cell.stores, cell.handler)
-            found.append(ingest_source(name, cell.worker.stats))
+            found.append(ingest_source(name, cell.applying))
         return found
 
     def _serve(self, service: ThriftService, port: int) -> ThriftServer:

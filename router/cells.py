@@ -29,6 +29,7 @@ class CellState(StrEnum):
     DARK = "dark"
     ACTIVE = "active"
     DRAINING = "draining"
+    RESTORING = "restoring"
     RETIRED = "retired"
 
 
@@ -36,11 +37,19 @@ TRANSITIONS: dict[CellState, dict[str, CellState]] = {
     CellState.PROVISIONING: {"provisioned": CellState.BOOTSTRAPPING, "retire": CellState.RETIRED},
     CellState.BOOTSTRAPPING: {"bootstrapped": CellState.DARK, "retire": CellState.RETIRED},
     CellState.DARK: {"activate": CellState.ACTIVE, "retire": CellState.RETIRED},
-    CellState.ACTIVE: {"drain": CellState.DRAINING},
-    CellState.DRAINING: {"activate": CellState.ACTIVE, "retire": CellState.RETIRED},
+    CellState.ACTIVE: {"drain": CellState.DRAINING, "restore": CellState.RESTORING},
+    CellState.DRAINING: {
+        "activate": CellState.ACTIVE,
+        "restore": CellState.RESTORING,
+        "retire": CellState.RETIRED,
+    },
+    CellState.RESTORING: {"restored": CellState.ACTIVE},
     CellState.RETIRED: {},
 }
 """What may happen to a cell in each state, and the state it is in then."""
+APPLYING = frozenset({CellState.DARK, CellState.ACTIVE, CellState.DRAINING})
+"""The states in which a cell's workers apply the firehose: before, what it begins with is still
+being written; afterwards it is nobody's."""
 
 
 class CellInfo(msgspec.Struct, frozen=True):

@@ -1,0 +1,71 @@
+"""Ingest of one cell, which applies only while the cell's state lets it.
+
+A cell that is made from a copy has nothing to apply to before the copy is whole: its worker waits
+then, wherever it runs and whoever has started it.
+"""
+
+import threading
+from collections.abc import Callable
+
+from cell.ingest import IngestWorker
+from idgen.clock import Clock
+from router.cells import APPLYING, CELLS, read_cell
+from router.live import Live
+from router.registry import Registry
+
+LOOK_S = 0.05
+
+
+class ApplyingWorker:
+    """A worker of the template's kind; `worker` is the one that applies, or applied last."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        cell: str,
+        clock: Clock,
+        make_worker: Callable[[], IngestWorker],
+    ) -> None:
+        self._cell = cell
+        self._make_worker = make_worker
+        self._state = Live(registry, (CELLS,), lambda: read_cell(registry, cell).info.state, clock)
+        self._failure: BaseException | None = None
+        self.worker = make_worker()
+
+    def run(self, stop: threading.Event) -> None:
+        """Apply until `stop`, with pauses. Raises what a worker raises."""
+        self._state.start()
+        try:
+            while not stop.wait(LOOK_S):
+                if self._state.value in APPLYING:
+                    self._apply_while_it_may(stop)
+        finally:
+            self._state.close()
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing is applied now; empty when something is."""
+        state = self._state.value
+        if state not in APPLYING:
+            return f"cell {self._cell} is {state or 'not known yet'}: its workers wait"
+        return "" if self.worker.ready else "no partitions applied yet"
+
+    def _apply_while_it_may(self, stop: threading.Event) -> None:
+        self.worker = self._make_worker()
+        enough = threading.Event()
+        thread = threading.Thread(
+            target=self._apply, args=(self.worker, enough), name=f"apply {self._cell}", daemon=True
+        )
+        thread.start()
+        while thread.is_alive() and self._state.value in APPLYING and not stop.wait(LOOK_S):
+            pass
+        enough.set()
+        thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def _apply(self, worker: IngestWorker, enough: threading.Event) -> None:
+        try:
+            worker.run(enough)
+        except BaseException as error:  # noqa: BLE001 - raised again where `run` was called
+            self._failure = error
