@@ -48,7 +48,9 @@ class ApplyingWorker:
         state = self._state.value
         if state not in APPLYING:
             return f"cell {self._cell} is {state or 'not known yet'}: its workers wait"
-        return "" if self.worker.ready else "no partitions applied yet"
+        if self.worker.ready:
+            return ""
+        return self.worker.trouble or "no partitions applied yet"
 
     def _apply_while_it_may(self, stop: threading.Event) -> None:
         self.worker = self._make_worker()

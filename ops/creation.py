@@ -14,7 +14,7 @@ from idgen.errors import Conflict, NotFound
 from idgen.ids import U64
 from ops.wiring.seams import SERVERS, Seams, Servers
 from router.cells import CellInfo, CellState, add_cell, change_cell, read_cell, read_cells
-from router.cluster import agree, values_of
+from router.cluster import agree, read_cluster, values_of
 from router.placement import first_routes
 from router.registry import Registry
 from router.routes import create_routes, read_routes
@@ -39,10 +39,12 @@ def tell_servers(registry: Registry, kafka: str, cells: Sequence[CellInfo]) -> N
             change_cell(registry, moved, found.version)
 
 
-def create_platform(seams: Seams, cell_names: Sequence[str], progress: Progress) -> list[str]:
+def create_platform(
+    seams: Seams, cell_names: Sequence[str], progress: Progress, log_base: int = 0
+) -> list[str]:
     """Make what is not there yet; the names of the platform's cells.
 
-    A platform that exists keeps the cells it has. Raises Conflict when this process does not fit
+    A platform that exists keeps the cells it has, and its log_base where none is given. Raises Conflict when this process does not fit
     the platform's agreed values.
     """
     registry = seams.registry
@@ -50,7 +52,7 @@ def create_platform(seams: Seams, cell_names: Sequence[str], progress: Progress)
         slices = read_routes(registry).slices
     except NotFound:
         slices = _first_slices(registry, cell_names)
-    agree(registry, values_of(seams.firehose()))
+    agree(registry, values_of(seams.firehose(), log_base or _agreed_log_base(registry)))
     names = _served(registry)
     for name in names:
         progress(f"tables of cell {name}")
@@ -61,6 +63,13 @@ def create_platform(seams: Seams, cell_names: Sequence[str], progress: Progress)
     for name in slices.cells():
         _tell_residents(seams, name, slices)
     return names
+
+
+def _agreed_log_base(registry: Registry) -> int:
+    try:
+        return read_cluster(registry).log_base
+    except NotFound:
+        return 0
 
 
 def _served(registry: Registry) -> list[str]:

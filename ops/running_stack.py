@@ -85,7 +85,8 @@ class RunningStack:
         try:
             self._progress("creating the platform")
             tell_servers(seams.registry, found.kafka, _cell_infos(found))
-            names = create_platform(seams, self._cells, self._progress)
+            log_base = self._config.platform.log_base
+            names = create_platform(seams, self._cells, self._progress, log_base)
         finally:
             seams.close()
         addresses.made_as(self._folder, MadeAs("stack", tuple(names)))

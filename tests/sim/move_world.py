@@ -91,11 +91,14 @@ class WorkedCell:
 class MoveWorld:
     """The platform; `close` it."""
 
-    def __init__(self, folder: Path, ingest: IngestSettings) -> None:
+    def __init__(
+        self, folder: Path, ingest: IngestSettings, partitions: int = 1, log_base: int = 0
+    ) -> None:
         self.clock = ManualClock()
-        config = Config(platform=Platform(data=str(folder), cells=2, partitions=1))
-        self.seams = EmbeddedSeams(config, self.clock)
-        create_platform(self.seams, CELLS, lambda _: None)
+        self.ingest = ingest
+        platform = Platform(data=str(folder), cells=2, partitions=partitions, log_base=log_base)
+        self.seams = EmbeddedSeams(Config(platform=platform), self.clock)
+        create_platform(self.seams, CELLS, lambda _: None, log_base)
         self.registry = self.seams.registry
         self.handlers: dict[str, CellHandler] = {}
         local = LocalCells(self.handlers)
@@ -103,8 +106,7 @@ class MoveWorld:
         self.cells: dict[str, WorkedCell] = {}
         for name in CELLS:
             stores = self.seams.cell(name)
-            worker = IngestWorker(stores, self.seams.checkpoints(), name, self.clock, ingest)
-            self.cells[name] = WorkedCell(stores, self._join(name), worker)
+            self.begin_work(name)
             routes = RouteTable(self.registry, self.clock, folder / f"{name}.copy")
             routes.refresh()
             self.handlers[name] = CellHandler(
@@ -118,6 +120,12 @@ class MoveWorld:
         self.done: list[Done] = []
         self.carriers: dict[int, Carrier] = {}
         self.reach: Reach = unharmed
+
+    def begin_work(self, name: str) -> None:
+        """Have a new worker of a cell, with an empty memory."""
+        stores = self.seams.cell(name)
+        worker = IngestWorker(stores, self.seams.checkpoints(), name, self.clock, self.ingest)
+        self.cells[name] = WorkedCell(stores, self._join(name), worker)
 
     def _join(self, cell: str) -> Callable[[], Member]:
         return lambda: self.seams.checkpoints().join(group_of(cell), cell, SESSION_MS, SESSION_MS)
