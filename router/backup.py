@@ -7,6 +7,8 @@ import msgspec
 
 from cell.backup import Taken, Wish, take
 from cell.backup_files import Manifest, PlatformThen
+from cell.residents import Ranges
+from cell.state import homes_now
 from cell.stores import CellStores
 from idgen.clock import Clock
 from router.cells import APPLYING, read_cell
@@ -39,7 +41,19 @@ def take_backup(
         raise Refused(
             state.value, f"cell {stores.name} is {state}: back up what is whole, once it is active"
         )
+    _refuse_arriving(registry, stores)
     return take(stores, folder, wish, lambda: platform_of(registry), program, clock, tell)
+
+
+def _refuse_arriving(registry: Registry, stores: CellStores) -> None:
+    """A backup without readers that are homed here could not be restored."""
+    held = homes_now(stores.state().read().values()).ranges
+    if outside(routed(read_routes(registry).slices, stores.name), held):
+        raise Refused(
+            "arriving",
+            f"the workers of cell {stores.name} have not taken in yet all readers that are homed "
+            "there: see `cellctl status`, and back it up when they are ready",
+        )
 
 
 def platform_of(registry: Registry) -> PlatformThen:
@@ -54,6 +68,29 @@ def platform_of(registry: Registry) -> PlatformThen:
 def slices_of(then: PlatformThen) -> Slices:
     """The routes of a platform as it was backed up. Raises BadRequest(routes)."""
     return Slices(Slice(int(start, 16), *rest) for start, *rest in then.routes)
+
+
+def routed(slices: Slices, cell: str) -> Ranges:
+    """The ranges of readers that routes have in a cell; the bands are their epochs."""
+    return tuple(
+        (s.start, slices.end(i) - 1, s.epoch) for i, s in enumerate(slices) if s.cell == cell
+    )
+
+
+def outside(wanted: Ranges, held: Ranges) -> Ranges:
+    """The parts of `wanted` that `held` does not have."""
+    found: list[tuple[int, int, int]] = []
+    for start, last, band in wanted:
+        at = start
+        for a, b, _ in held:
+            if b < at or a > last:
+                continue
+            if a > at:
+                found.append((at, a - 1, band))
+            at = b + 1
+        if at <= last:
+            found.append((at, last, band))
+    return tuple(found)
 
 
 def log_base_above(manifest: Manifest) -> int:

@@ -25,8 +25,7 @@ from cell.stores import CellStores
 from firehose.checkpoint import Checkpoints
 from idgen.clock import Clock
 from idgen.errors import BadRequest, Conflict, Unavailable
-from idgen.ids import U64
-from router.backup import log_base_above, slices_of
+from router.backup import log_base_above, outside, routed, slices_of
 from router.cells import TRANSITIONS, CellInfo, CellState, change_cell, read_cell, read_cells
 from router.cluster import ClusterValues, read_cluster
 from router.move_records import open_moves, read_move
@@ -191,7 +190,7 @@ class Restore:
             self._refuse_new_log(manifest, stores)
         else:
             _refuse_log(manifest, stores)
-            missing = _outside(
+            missing = outside(
                 routed(read_routes(self._registry).slices, info.name), manifest.ranges
             )
             if missing:
@@ -265,7 +264,7 @@ class Restore:
             )
 
     def _refuse_rows(self, stores: CellStores, manifest: Manifest) -> None:
-        if self._restored(stores) == _name(manifest):
+        if self._restored(stores).removeprefix(_DONE) == _name(manifest):
             return  # this restore, begun before
         table = _holds(stores)
         if table:
@@ -351,13 +350,6 @@ class Restore:
         }
 
 
-def routed(slices: Slices, cell: str) -> Ranges:
-    """The ranges of readers that routes have in a cell; the bands are their epochs."""
-    return tuple(
-        (s.start, slices.end(i) - 1, s.epoch) for i, s in enumerate(slices) if s.cell == cell
-    )
-
-
 def homes_of(slices: Slices) -> list[tuple[int, str]]:
     """Who is homed where, whatever the epochs: starts of ranges, and their cells."""
     found: list[tuple[int, str]] = []
@@ -395,22 +387,6 @@ def _refuse_log(manifest: Manifest, stores: CellStores) -> None:
             )
     if stores.commands.spans()[0].end == 0:
         raise Unavailable(f"cell {manifest.cell} was told nothing yet: `cellctl up` does that")
-
-
-def _outside(wanted: Ranges, held: Ranges) -> Ranges:
-    """The parts of `wanted` that `held` does not have."""
-    found: list[tuple[int, int, int]] = []
-    for start, last, band in wanted:
-        at = start
-        for a, b, _ in held:
-            if b < at or a > last:
-                continue
-            if a > at:
-                found.append((at, a - 1, band))
-            at = b + 1
-        if at <= min(last, U64):
-            found.append((at, last, band))
-    return tuple(found)
 
 
 def _arrived_since(cell: str, missing: Ranges) -> str:

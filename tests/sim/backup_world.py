@@ -14,6 +14,7 @@ from cell.backup import Taken, Wish
 from cell.backup_files import Manifest
 from cell.dashboard import Context, NewFollow, PageQuery
 from cell.slice_rows import SLICE_TABLES
+from cell.state import homes_now
 from cell.tables import Row
 from cell.versions import at_of, band_of
 from firehose.event import Draft, Lane, PostRef
@@ -61,8 +62,10 @@ class BackupLife:
         """Some things that users do."""
         for _ in range(times):
             self.rnd.choice(
-                (self.publish, self.publish, self.follow, self.follow, self.unfollow)
-                + (self.like, self.remove, self.mark)
+                (
+                    *(self.publish, self.publish, self.follow, self.follow),
+                    *(self.unfollow, self.like, self.remove, self.mark),
+                )
             )()
 
     def user(self) -> int:
@@ -209,8 +212,6 @@ class BackupLife:
         return found
 
     def bands(self, cell: str) -> Callable[[int], int]:
-        from cell.state import homes_now
-
         return homes_now(self.world.seams.cell(cell).state().read().values()).band
 
     def _exists(self, table: str, row: Row, bands: Callable[[int], int]) -> bool:
@@ -242,7 +243,7 @@ def empty(file: Path) -> None:
     """Take all rows of all tables away, as if another file lay there."""
     with closing(sqlite3.connect(file)) as connection:
         for name in list(_tables(connection)):
-            connection.execute(f'DELETE FROM "{name}"')  # noqa: S608 - our own tables' names
+            connection.execute(f'DELETE FROM "{name}"')
         connection.commit()
 
 

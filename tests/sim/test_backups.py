@@ -8,17 +8,19 @@ import pytest
 
 from cell import backup, keys
 from cell.backup_files import MANIFEST, DamagedBackup, NotEmpty, read_manifest
+from cell.dashboard import PageQuery
 from cell.ingest import IngestSettings
+from firehose.event import Lane
 from idgen.errors import Unavailable
 from idgen.ids import spread
 from ops.table_hash import table_hash
-from router import restore as restores
+from router.backup import log_base_above, outside, routed
 from router.cells import CellState, read_cell
 from router.move_records import Wanted, open_moves
 from router.moves import Refused, Stage
 from router.routes import read_routes
 from tests.sim.backup_world import BackupLife, bandless
-from tests.sim.move_world import STOPPED, MoveWorld
+from tests.sim.move_world import STOPPED, Done, MoveWorld
 
 TINY = IngestSettings(batch_events=3, giant_rows=2, chunk_rows=2, poll_ms=0)
 SEEDS = range(25)
@@ -77,6 +79,7 @@ def test_a_lost_cell_comes_back_as_it_was(
     """Whatever happened before, during and after the backup, moves among it."""
     life = BackupLife(world, sim_seed * 1_000 + seed)
     moves = seed % 2 == 1
+    world.settle()
     for _ in range(10):
         life.act(3)
         life.go_on()
@@ -117,8 +120,8 @@ def test_who_moved_meanwhile_is_where_the_routes_say(
         life.act(5)
         world.settle()
     held = read_manifest(folder).ranges
-    now = restores.routed(read_routes(world.registry).slices, "a")
-    missing = restores._outside(now, held)
+    now = routed(read_routes(world.registry).slices, "a")
+    missing = outside(now, held)
     was = life.rows("a")
     life.lose("a", platform)
     if missing:
@@ -174,9 +177,6 @@ def test_nobody_is_answered_before_all_is_there_again(
     reader = next(u for u in range(1, 100) if life.world.routes.home(u).cell == "a")
     life.lose("a", platform)
     life.restore(folder).execute()
-    from cell.dashboard import PageQuery
-    from firehose.event import Lane
-
     life.world.routes.refresh()
     life.world.tick()
     with pytest.raises(Unavailable):
@@ -237,7 +237,7 @@ def test_every_damaged_byte_is_refused_with_nothing_changed(
                 life.restore(folder).execute()
             assert file.name in str(refused.value)
         file.unlink()
-        with pytest.raises(DamagedBackup, match="missing|no manifest"):
+        with pytest.raises(DamagedBackup, match=r"missing|no manifest"):
             life.restore(folder).execute()
         file.write_bytes(whole)
     assert table_hash(life.world.seams.cell("a").tables) == before
@@ -357,3 +357,96 @@ def test_a_manifest_tells_what_it_holds(life: BackupLife, folder: Path) -> None:
     assert manifest == read_manifest(folder)
     assert manifest.finished
     assert sum(f.stat().st_size for f in folder.iterdir() if f.name != MANIFEST) == manifest.bytes
+
+
+# Into a new platform, with another log.
+
+
+@pytest.fixture
+def other(life: BackupLife, tmp_path: Path) -> Iterator[BackupLife]:
+    """A new platform with other partitions, above all versions of the first; a later moment."""
+    made = MoveWorld(tmp_path / "other", TINY, partitions=5, log_base=2 << 32)
+    made.clock.ms = life.world.clock.ms + 1_000_000
+    made.ids.next_ids(100_000)  # which the first platform has given
+    yield BackupLife(made, life.rnd.randrange(1_000))
+    made.close()
+
+
+def carried_over(life: BackupLife, other: BackupLife, tmp_path: Path) -> None:
+    """Both cells, by backups, as somebody does who stops writing first."""
+    for cell in "ab":
+        life.take(cell, tmp_path / f"backup {cell}", lambda _: None)
+        manifest = read_manifest(tmp_path / f"backup {cell}")
+        assert manifest.finished
+        assert log_base_above(manifest) == 2 << 32
+    for cell in "ab":
+        other.world.cells[cell].member.leave()
+        plan = other.restored(cell, tmp_path / f"backup {cell}")
+        assert plan.new_log
+    # What was acknowledged there is done here: before the beginning of the log.
+    other.world.done = [Done(each.operation, 0, -1) for each in life.world.done]
+    other.posts, other.events = life.posts, life.events
+    other.world.settle()
+
+
+@pytest.mark.parametrize("moves", [0, 3])
+def test_a_new_platform_goes_on_where_the_old_one_was(
+    life: BackupLife, other: BackupLife, tmp_path: Path, moves: int
+) -> None:
+    for _ in range(moves):
+        life.move()
+    life.act(10)
+    life.world.settle()
+    carried_over(life, other, tmp_path)
+    for cell in "ab":
+        assert bandless(other.rows(cell)) == bandless(life.rows(cell))
+    for _ in range(10):
+        other.look()
+        other.act(4)
+        other.world.settle()
+    other.move()
+    other.look()
+
+
+def test_a_backup_with_events_to_apply_does_not_fit_another_log(
+    life: BackupLife, other: BackupLife, folder: Path
+) -> None:
+    life.act(5)
+    life.take("a", folder, lambda _: None)
+    other.world.cells["a"].member.leave()
+    assert cause(other, folder)[0] == "unfinished"
+
+
+def test_what_is_written_during_the_backup_does_not_fit_another_log(
+    life: BackupLife, other: BackupLife, folder: Path
+) -> None:
+    def write(_: object) -> None:
+        life.publish()
+        life.world.settle()
+
+    life.take("a", folder, write)
+    assert cause(other, folder)[0] == "unfinished"
+
+
+def test_another_log_has_to_be_above_all_versions(
+    life: BackupLife, folder: Path, tmp_path: Path
+) -> None:
+    life.take("a", folder, lambda _: None)
+    low = MoveWorld(tmp_path / "low", TINY, partitions=3)
+    try:
+        word, said = cause(BackupLife(low, 1), folder)
+    finally:
+        low.close()
+    assert word == "other_log"
+    assert f"--log-base {2 << 32}" in said
+
+
+def test_homes_are_taken_over_before_anybody_writes(
+    life: BackupLife, other: BackupLife, folder: Path
+) -> None:
+    life.move()
+    life.take("a", folder, lambda _: None)
+    other.publish()
+    word, said = cause(other, folder)
+    assert word == "routes_differ"
+    assert "before anybody writes" in said
