@@ -160,7 +160,7 @@ def write_chunk(folder: Path, number: int, table: str, content: Content) -> Chun
         )
     else:
         count = len(content)
-        value = _RowChunk(table, tuple(tuple(row) for row in content))
+        value = _RowChunk(table, tuple((row.key, row.version, row.value) for row in content))
     data = zlib.compress(msgspec.msgpack.encode(value), _LEVEL)
     name = f"rows-{number:06}.z"
     _write(folder / name, data)

@@ -44,8 +44,8 @@ def create_platform(
 ) -> list[str]:
     """Make what is not there yet; the names of the platform's cells.
 
-    A platform that exists keeps the cells it has, and its log_base where none is given. Raises Conflict when this process does not fit
-    the platform's agreed values.
+    A platform that exists keeps the cells it has, and its log_base where none is given. Raises
+    Conflict when this process does not fit the platform's agreed values.
     """
     registry = seams.registry
     try:

@@ -18,11 +18,13 @@ from firehose.position import Applied
 from idgen.client import IdGenClient
 from idgen.errors import Conflict, Corrupt, DashcellError, DeadlineExceeded, Unavailable
 from idgen.ids import spread
+from ops.backup_desk import BackupDesk
 from ops.cell_desk import CellDesk
 from ops.config import Config
 from ops.dashboard_client import DashboardClient
 from ops.move_desk import MoveDesk
 from ops.platform_port import (
+    Backups,
     Cells,
     CellStatus,
     DeadLetter,
@@ -129,6 +131,11 @@ class FoundPlatform:
     def moves(self) -> Moves:
         """The moves in the registry."""
         return MoveDesk(self._seams, self._cell, self.folder)
+
+    @property
+    def backups(self) -> Backups:
+        """Backups, read and written by this process."""
+        return BackupDesk(self._seams)
 
     def verify_reader(self, reader: int) -> ReaderCheck:
         """The reader's inbox in its home cell beside what it has to hold."""

@@ -67,7 +67,9 @@ def platform_of(registry: Registry) -> PlatformThen:
 
 def slices_of(then: PlatformThen) -> Slices:
     """The routes of a platform as it was backed up. Raises BadRequest(routes)."""
-    return Slices(Slice(int(start, 16), *rest) for start, *rest in then.routes)
+    return Slices(
+        Slice(int(start, 16), cell, epoch, drawn) for start, cell, epoch, drawn in then.routes
+    )
 
 
 def routed(slices: Slices, cell: str) -> Ranges:

@@ -19,19 +19,19 @@ from cell import keys
 from cell.backup_files import ChunkFile, Manifest, check_files, read_manifest
 from cell.backup_load import holds_anything, load
 from cell.ingest import group_of
-from cell.residents import Homes, Ranges, Resident
+from cell.residents import Homes, Resident
 from cell.state import PartitionState
 from cell.stores import CellStores
 from firehose.checkpoint import Checkpoints
 from idgen.clock import Clock
-from idgen.errors import BadRequest, Conflict, Unavailable
-from router.backup import log_base_above, outside, routed, slices_of
+from idgen.errors import BadRequest, Conflict
+from router.backup import outside, routed, slices_of
 from router.cells import TRANSITIONS, CellInfo, CellState, change_cell, read_cell, read_cells
-from router.cluster import ClusterValues, read_cluster
-from router.move_records import open_moves, read_move
-from router.moves import MoveState, Refused, next_steps
+from router.cluster import read_cluster
+from router.moves import Refused
 from router.new_homes import tell_new_homes
 from router.registry import Registry
+from router.restore_checks import arrived_since, is_new_log, refuse_log, refuse_moves
 from router.routes import change_routes, read_routes
 from router.slices import Slices
 
@@ -42,7 +42,6 @@ GENERATIONS = 1_000_000
 """Owners of a partition since the backup are fewer: dashboards must not take what they knew of the
 cell before it was lost for what it holds now."""
 _TRIES = 8
-_OVER = (MoveState.COMPLETED, MoveState.CANCELLED, MoveState.REVERSED)
 _DONE = "done "
 
 
@@ -166,7 +165,7 @@ class Restore:
                 "it",
             )
         cluster = read_cluster(self._registry)
-        new_log = self._is_new_log(manifest, cluster)
+        new_log = is_new_log(manifest, cluster)
         info = read_cell(self._registry, manifest.cell).info
         stores = self._cells(info.name)
         restored = self._restored(stores) == _DONE + _name(manifest)
@@ -185,51 +184,17 @@ class Restore:
                 info.state.value,
                 f"cell {info.name} is {info.state}: a cell that was active is restored",
             )
-        self._refuse_moves(info.name)
+        refuse_moves(self._registry, info.name)
         if new_log:
             self._refuse_new_log(manifest, stores)
         else:
-            _refuse_log(manifest, stores)
+            refuse_log(manifest, stores)
             missing = outside(
                 routed(read_routes(self._registry).slices, info.name), manifest.ranges
             )
             if missing:
-                raise Refused("arrived_since", _arrived_since(info.name, missing))
+                raise Refused("arrived_since", arrived_since(info.name, missing))
         self._refuse_rows(stores, manifest)
-
-    def _is_new_log(self, manifest: Manifest, cluster: ClusterValues) -> bool:
-        """Whether this platform's log is another one than the backup's, and goes on above it."""
-        then = msgspec.convert(manifest.platform.cluster, ClusterValues)
-        for name in ("spread", "id_epoch_ms", "event_format"):
-            if getattr(then, name) != getattr(cluster, name):
-                raise Refused(
-                    "other_format",
-                    f"the backup has {name} {getattr(then, name)}, this platform "
-                    f"{getattr(cluster, name)}: restore it into one of the program "
-                    f"{manifest.program}",
-                )
-        if then == cluster:
-            return False
-        if cluster.log_base < manifest.at_max:
-            raise Refused(
-                "other_log",
-                f"this platform's log is not the one that cell {manifest.cell} was backed up with, "
-                f"and its versions begin at {cluster.log_base}, below those of the backup: start a "
-                f"new platform with `cellctl up --log-base {log_base_above(manifest)}`, and restore"
-                " every cell into it",
-            )
-        return True
-
-    def _refuse_moves(self, cell: str) -> None:
-        for move_id in open_moves(self._registry):
-            move = read_move(self._registry, move_id).move
-            if cell in (move.source, move.target) and move.state not in _OVER:
-                possible = " or ".join(f"`cellctl {s}-move {move_id}`" for s in next_steps(move))
-                raise Refused(
-                    "moving",
-                    f"move {move_id} is {move.state}, from cell {move.source} to {move.target}: "
-                    f"end it first, by {possible}; a move to the lost cell goes back by reversing",
-                )
 
     def _refuse_new_log(self, manifest: Manifest, stores: CellStores) -> None:
         if not manifest.finished or any(f.table == "dead-letters" for f in manifest.files):
@@ -364,39 +329,6 @@ def _holds(stores: CellStores) -> str:
         return holds_anything(stores)
     except BadRequest:
         return ""  # there are no tables
-
-
-def _refuse_log(manifest: Manifest, stores: CellStores) -> None:
-    for partition, (since, span) in enumerate(
-        zip(manifest.since, stores.firehose.spans(), strict=True)
-    ):
-        if span.start > since:
-            raise Refused(
-                "log_too_short",
-                f"partition {partition} of the log begins at offset {span.start}, and the backup "
-                f"needs it from {since} on: {span.start - since} events are no longer retained; "
-                "restore a later backup, or have a new cell take the place of this one "
-                "(`cellctl add-cell`)",
-            )
-        if span.end < since:
-            raise Refused(
-                "other_log",
-                f"partition {partition} of the log ends at offset {span.end}, before the backup's "
-                f"position {since}: events were lost; start a new platform with `cellctl up "
-                f"--log-base {log_base_above(manifest)}`, and restore every cell into it",
-            )
-    if stores.commands.spans()[0].end == 0:
-        raise Unavailable(f"cell {manifest.cell} was told nothing yet: `cellctl up` does that")
-
-
-def _arrived_since(cell: str, missing: Ranges) -> str:
-    shown = ", ".join(f"{start:016x}-{last:016x}" for start, last, _ in missing[:5])
-    more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-    return (
-        f"cell {cell} is home to readers whom the backup does not have, who moved there after it: "
-        f"{shown}{more}; restore a later backup, or take their moves back with `cellctl "
-        "reverse-move` while the cells that they came from still have them (`cellctl list-moves`)"
-    )
 
 
 def _opened(slices: Slices, cell: str, ends: tuple[int, ...]) -> Slices:

@@ -42,6 +42,7 @@ from tests.sim.move_world import CELLS, MoveWorld
 CTX = Context(10_000)
 USERS = 6
 LIMIT = 100
+WHOLE = Wish()
 
 Rows = dict[tuple[str, bytes], tuple[int, int, bytes]]
 """By table and key: band, the lower part of the version, value."""
@@ -144,14 +145,18 @@ class BackupLife:
         self.world.routes.refresh()
 
     def take(
-        self, cell: str, folder: Path, tell: Callable[[Taken], None] | None = None
+        self,
+        cell: str,
+        folder: Path,
+        tell: Callable[[Taken], None] | None = None,
+        wish: Wish = WHOLE,
     ) -> Manifest:
         """Back a cell up while all goes on."""
         return take_backup(
             self.world.registry,
             self.world.seams.cell(cell),
             folder,
-            Wish(),
+            wish,
             "test",
             self.world.clock,
             tell or (lambda _: self.go_on()),
