@@ -20,7 +20,7 @@ from cell.backup_files import ChunkFile, Manifest, check_files, read_manifest
 from cell.backup_load import holds_anything, load
 from cell.ingest import group_of
 from cell.residents import Homes, Resident
-from cell.state import PartitionState
+from cell.state import CellLog, PartitionState
 from cell.stores import CellStores
 from firehose.checkpoint import Checkpoints
 from idgen.clock import Clock
@@ -119,6 +119,8 @@ class Restore:
         stores.tables.create(keys.TABLES)
         self._refuse_rows(stores, manifest)  # it may have applied until its workers left
         stores.state().begin_restoring(_name(manifest))
+        cluster = read_cluster(self._registry)
+        stores.state().begin_log(CellLog(cluster.log, cluster.log_base))
         self._reach("marked")
         if plan.new_log:
             self._take_homes(manifest)

@@ -6,7 +6,6 @@ import msgspec
 from cell.backup_files import Manifest
 from cell.residents import Ranges
 from cell.stores import CellStores
-from idgen.errors import Unavailable
 from router.backup import log_base_above
 from router.cluster import ClusterValues
 from router.move_records import open_moves, read_move
@@ -73,8 +72,6 @@ def refuse_log(manifest: Manifest, stores: CellStores) -> None:
                 f"position {since}: events were lost; start a new platform with `cellctl up "
                 f"--log-base {log_base_above(manifest)}`, and restore every cell into it",
             )
-    if stores.commands.spans()[0].end == 0:
-        raise Unavailable(f"cell {manifest.cell} was told nothing yet: `cellctl up` does that")
 
 
 def arrived_since(cell: str, missing: Ranges) -> str:
