@@ -12,7 +12,7 @@ from cell import commands
 from cell.keys import TABLES
 from cell.state import CellLog, homes_now
 from cell.stores import CellStores
-from idgen.errors import BadRequest, Conflict, NotFound
+from idgen.errors import BadRequest, Conflict, NotFound, Unavailable
 from idgen.ids import U64
 from ops.new_log import begin_new_log, log_base_for
 from ops.wiring.seams import SERVERS, Seams, Servers
@@ -26,6 +26,7 @@ from router.slices import Slices
 
 Progress = Callable[[str], None]
 UNHEARD_READ = 100
+UNHEARD_MS = 10_000
 
 
 def tell_servers(registry: Registry, kafka: str, cells: Sequence[CellInfo]) -> None:
@@ -141,9 +142,11 @@ def _unheard(stores: CellStores) -> list[commands.SliceArrived]:
     at, end = min(state.commands for state in states), stores.commands.spans()[0].end
     told: list[commands.Command] = []
     while at < end:
-        for record in stores.commands.read(0, at, UNHEARD_READ, timeout_ms=1_000):
-            told.append(commands.decode(record.value))
-            at = record.offset + 1
+        records = stores.commands.read(0, at, UNHEARD_READ, timeout_ms=UNHEARD_MS)
+        if not records:
+            raise Unavailable(f"the commands of cell {stores.name} cannot be read from {at} on")
+        told += [commands.decode(record.value) for record in records]
+        at = records[-1].offset + 1
     return [command for command in told if isinstance(command, commands.SliceArrived)]
 
 

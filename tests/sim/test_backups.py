@@ -4,15 +4,20 @@ import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
+import numpy as np
 import pytest
 
-from cell import backup, keys
+from cell import backup, backup_load, keys, slice_rows
 from cell.backup import Wish
-from cell.backup_files import MANIFEST, DamagedBackup, NotEmpty, read_manifest
+from cell.backup_files import MANIFEST, DamagedBackup, Manifest, NotEmpty, read_manifest
 from cell.dashboard import PageQuery
 from cell.ingest import IngestSettings
-from cell.tables import Row
-from cell.versions import version_of
+from cell.residents import Homes
+from cell.slice_rows import taken
+from cell.state import PartitionState
+from cell.tables import FixedRows, Row
+from cell.versions import ats_of, version_of
 from firehose.event import Lane
 from idgen.errors import Unavailable
 from idgen.ids import spread
@@ -547,3 +552,91 @@ def test_a_slice_is_no_whole_cell(life: BackupLife, platform: Path, folder: Path
     life.take("a", folder, wish=Wish(0, 5))
     life.lose("a", platform)
     assert cause(life, folder)[0] == "slice_only"
+
+
+# What these tests have to notice.
+
+
+def _no_followers(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(backup_load, "exchanged", lambda rows: taken(rows, rows.versions < 0))
+
+
+def _no_gone_rows(patch: pytest.MonkeyPatch) -> None:
+    def live(table: str, rows: FixedRows, homes: Homes) -> FixedRows:
+        found = homed(table, rows, homes)
+        if table == keys.MARKS:
+            return found
+        return taken(found, found.values[:, 0] > 0)
+
+    homed = backup_load._homed
+    patch.setattr(backup_load, "_homed", live)
+
+
+def _versions_of_now(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(backup_load, "ats_of", lambda versions: ats_of(versions) + np.uint64(1_000))
+
+
+def _applied_to_the_end(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Manifest, "since", property(lambda manifest: manifest.ends))
+
+
+def _entries_before_edges(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(slice_rows, "SLICE_TABLES", tuple(reversed(slice_rows.SLICE_TABLES)))
+
+
+def _positions_last(patch: pytest.MonkeyPatch) -> None:
+    """The backup claims what was applied when it ended."""
+    write = backup.write_manifest
+
+    def later(folder: Path, manifest: Manifest) -> None:
+        states = tuple(msgspec.structs.replace(s, high=e, open=()) for s, e in _ends(manifest))
+        write(folder, msgspec.structs.replace(manifest, states=states))
+
+    patch.setattr(backup, "write_manifest", later)
+
+
+def _ends(manifest: Manifest) -> list[tuple[PartitionState, int]]:
+    return list(zip(manifest.states, manifest.ends, strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "fault",
+    [
+        _no_followers,
+        _no_gone_rows,
+        _versions_of_now,
+        _applied_to_the_end,
+        _entries_before_edges,
+        _positions_last,
+    ],
+)
+def test_planted_faults_are_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Callable[[pytest.MonkeyPatch], None]
+) -> None:
+    fault(monkeypatch)
+    for seed in range(40):
+        world = MoveWorld(tmp_path / f"platform {seed}", TINY, partitions=3)
+        try:
+            life = BackupLife(world, seed)
+            life.act(30)
+            world.settle()
+            life.take("a", tmp_path / f"backup {seed}", lambda _: busy(life))
+            world.settle()
+            was = life.rows("a")
+            life.lose("a", tmp_path / f"platform {seed}")
+            life.restored("a", tmp_path / f"backup {seed}")
+            world.settle()
+            if life.rows("a") != was:
+                return
+        finally:
+            world.close()
+    raise AssertionError("not noticed")
+
+
+def busy(life: BackupLife) -> None:
+    """Much happens between two files."""
+    life.act(4)
+    for _ in range(4):
+        life.world.tick()
+        life.world.cells["a"].work()
