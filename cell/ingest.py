@@ -6,7 +6,7 @@ memory, read again from the position. Versions make the repetition harmless.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -111,6 +111,7 @@ class IngestWorker:
         self._retries: dict[tuple[int, int], DeadLetter] = {}
         self.stats = IngestStats()
         self.ready = False
+        self.trouble = ""
 
     @property
     def group(self) -> str:
@@ -157,6 +158,7 @@ class IngestWorker:
             if not todo:
                 break
         self.ready = True
+        self.trouble = ""
 
     def _work(self, member: Member) -> None:
         """Write a chunk of what is open, as a batch of its own: the events that came meanwhile are
@@ -179,6 +181,7 @@ class IngestWorker:
         committed = self._checkpoints.committed(self.group)
         spans = self._stores.firehose.spans()
         found = self._state.read(sorted(member.owned))
+        self._refuse_lost(found, committed)
         starts = {p: self._start(p, s, committed.get(p), spans[p]) for p, s in found.items()}
         # A member that was stopped may believe that it owns what others own now; the commit tells.
         member.commit(starts)
@@ -192,6 +195,19 @@ class IngestWorker:
         self._commands_at_ms = 0
         self._read_commands(member)
         _log.info("partitions taken over", cell=self._stores.name, partitions=sorted(self._owned))
+
+    def _refuse_lost(
+        self, found: Mapping[int, PartitionState], committed: Mapping[int, int]
+    ) -> None:
+        """Not begin anew where the tables were lost: what is no longer in the log, and what came
+        here by a move, would be missing silently."""
+        lost = [p for p, s in found.items() if not s.generation and committed.get(p, 0)]
+        if lost:
+            raise Unavailable(
+                f"cell {self._stores.name} has lost its tables: they know nothing of partition "
+                f"{lost[0]}, of which it had applied {committed[lost[0]]} events; restore it by "
+                "`cellctl restore-cell`"
+            )
 
     def _start(
         self, partition: int, state: PartitionState, committed: int | None, span: Span
@@ -254,6 +270,7 @@ class IngestWorker:
         """The one way back after a failure: wait a moment, then read again from the positions."""
         _log.warning("ingest recovers", cell=self._stores.name, error=str(error))
         self.stats.recoveries += 1
+        self.trouble = str(error)
         self._forget()
         self._retries.clear()
         self._owned = {}  # the next step, after a poll, sees that it has to take over

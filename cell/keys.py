@@ -13,7 +13,7 @@ eight bytes are always `spread(user)`, the user's place in the key space.
 | following | place(follower), author | live flag, floor |
 | followers | place(author), follower | live flag, floor |
 | marks | place(reader), lane | empty; the version is the newest read event id |
-| cell | "p" partition, "a" partition, or "era" | JSON (cell.state) |
+| cell | "p" partition, "a" partition, or a word below | JSON or a name (cell.state) |
 
 Every value that means gone, outside of posts, begins with a zero byte.
 """
@@ -162,6 +162,8 @@ def position_key(partition: int) -> bytes:
 
 
 ERA_KEY = b"era"
+RESTORE_KEY = b"restore"
+LOG_KEY = b"log"
 
 
 def pack_flagged(live: bool, number: int) -> bytes:

@@ -69,6 +69,14 @@ class PartitionState(msgspec.Struct, frozen=True):
         )
 
 
+class CellLog(msgspec.Struct, frozen=True):
+    """A log by its fingerprint, and what is added to its offsets: kept in each cell too, for a
+    platform whose registry was lost."""
+
+    log: int
+    log_base: int
+
+
 class _Owner(msgspec.Struct, frozen=True):
     revision: int = 0
     generation: int = 0
@@ -84,6 +92,7 @@ class _Position(msgspec.Struct, frozen=True):
 
 
 _OWNER = msgspec.json.Decoder(_Owner)
+_LOG = msgspec.json.Decoder(CellLog)
 _POSITION = msgspec.json.Decoder(_Position)
 
 
@@ -118,15 +127,17 @@ class CellState:
             }
         )
 
-    def begin_as(self, states: Mapping[int, PartitionState]) -> None:
+    def begin_as(self, states: Mapping[int, PartitionState], *, anew: bool = False) -> None:
         """Have a cell that holds a copy go on from where that was made: its positions, commands
-        and residents. May be repeated; what has come further since stays."""
+        and residents, in a generation not below its own. May be repeated; what has come further
+        since stays, unless it begins `anew`: with another log, before anybody applies that."""
         for partition, found in self.claim(states).items():
             wanted = states[partition]
-            if (found.high, found.commands) > (wanted.high, wanted.commands):
+            if not anew and (found.high, found.commands) > (wanted.high, wanted.commands):
                 continue
             begun = msgspec.structs.replace(
                 found,
+                generation=max(found.generation, wanted.generation),
                 high=wanted.high,
                 open=wanted.open,
                 commands=wanted.commands,
@@ -199,14 +210,34 @@ class CellState:
         (row,) = self._tables.get(keys.CELL, [keys.ERA_KEY])
         return b"0" if row is None else row.value
 
-    def next_era(self) -> bytes:
-        """Begin a new era, so that what the cache holds is not looked at again."""
+    def next_era(self, least: int = 1) -> bytes:
+        """Begin a new era, so that what the cache holds is not looked at again; of a number not
+        below `least`, for a table that does not know which eras there were."""
         while True:
             (row,) = self._tables.get(keys.CELL, [keys.ERA_KEY])
-            version = 1 if row is None else row.version + 1
+            version = max(least, 1 if row is None else row.version + 1)
             new = Row(keys.ERA_KEY, version, b"%d" % version)
             if self._tables.put_if(keys.CELL, new, None if row is None else row.value):
                 return new.value
+
+    def log(self) -> CellLog | None:
+        """The log that was last applied to this cell; None: not known."""
+        (row,) = self._tables.get(keys.CELL, [keys.LOG_KEY])
+        return None if row is None else _LOG.decode(row.value)
+
+    def begin_log(self, log: CellLog) -> None:
+        """Remember the log that is applied from now on; one of a higher log_base stays."""
+        row = Row(keys.LOG_KEY, log.log_base + 1, msgspec.json.encode(log))
+        self._tables.put(keys.CELL, [row])
+
+    def restoring(self) -> str:
+        """The name of the backup that this cell's tables are being restored from, or were."""
+        (row,) = self._tables.get(keys.CELL, [keys.RESTORE_KEY])
+        return "" if row is None else row.value.decode()
+
+    def begin_restoring(self, name: str) -> None:
+        """Remember what is being restored here."""
+        self._tables.put(keys.CELL, [Row(keys.RESTORE_KEY, 1, name.encode())])
 
 
 def _check_owner(partition: int, have: PartitionState, found: PartitionState) -> None:

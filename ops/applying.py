@@ -48,7 +48,9 @@ class ApplyingWorker:
         state = self._state.value
         if state is None:
             return f"the state of cell {self._cell} is not known: {self._state.trouble}"
-        return "" if self.worker.ready or state not in APPLYING else "no partitions applied yet"
+        if self.worker.ready or state not in APPLYING:
+            return ""
+        return self.worker.trouble or "no partitions applied yet"
 
     def _apply_while_it_may(self, stop: threading.Event) -> None:
         self.worker = self._make_worker()

@@ -84,6 +84,17 @@ class Platform(Section, frozen=True, kw_only=True):
         ),
     ] = 0
 
+    log_base: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1 << 47,
+            description="Added to all offsets in versions of rows: a new log goes on above those "
+            "of a platform whose backups are restored. Written down when a platform is made; 0: "
+            "as it was made, 0 for a new one. `cellctl backup-cell` says which to take.",
+        ),
+    ] = 0
+
     @property
     def cell_names(self) -> tuple[str, ...]:
         """The cells' names."""

@@ -157,7 +157,8 @@ class Embedded:
 
     def start(self) -> Self:
         """Make what is missing, and start it all."""
-        names = create_platform(self.seams, self._cell_names, self._progress)
+        log_base = self._config.platform.log_base
+        names = create_platform(self.seams, self._cell_names, self._progress, log_base)
         self.routes.start()
         self.snowflake.start()
         self._dashboard = Router(

@@ -18,6 +18,7 @@ from firehose.position import Applied
 from idgen.client import IdGenClient
 from idgen.errors import Conflict, Corrupt, DashcellError, DeadlineExceeded, Unavailable
 from idgen.ids import spread
+from ops.backup_desk import BackupDesk
 from ops.cell_desk import CellDesk
 from ops.check_desk import CheckDesk
 from ops.checks_port import Checks
@@ -25,6 +26,7 @@ from ops.config import Config
 from ops.dashboard_client import DashboardClient
 from ops.move_desk import MoveDesk
 from ops.platform_port import (
+    Backups,
     Cells,
     CellStatus,
     DeadLetter,
@@ -137,6 +139,11 @@ class FoundPlatform:
     def checks(self) -> Checks:
         """Checks of the cells in the registry."""
         return CheckDesk(self._seams)
+
+    @property
+    def backups(self) -> Backups:
+        """Backups, read and written by this process."""
+        return BackupDesk(self._seams)
 
     def verify_reader(self, reader: int) -> ReaderCheck:
         """The reader's inbox in its home cell beside what it has to hold."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from cell.backup import Taken, Wish
+from cell.backup_files import Manifest
 from cell.dashboard import Dashboard
 from cell.explain import Explanation
 from firehose.event import PostRef
@@ -18,6 +20,7 @@ from router.move_records import Wanted
 from router.moves import Move
 from router.placement import Transfer
 from router.preflight import Blocker
+from router.restore import Loaded
 
 Progress = Callable[[str], None]
 
@@ -266,6 +269,39 @@ class Moves(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class RestoreView:
+    """What restoring a backup does: into which cell, how many events are applied after its rows.
+    `new_log`: into a platform with another log. `restored`: that was done already."""
+
+    manifest: Manifest
+    cell: str
+    events: int
+    new_log: bool = False
+    restored: bool = False
+
+
+class Backups(Protocol):
+    """Backups of cells, in folders of the machine that asks."""
+
+    def take(self, cell: str, folder: Path, wish: Wish, tell: Callable[[Taken], None]) -> Manifest:
+        """Back up a cell, or a slice of it, into an empty folder. Raises NotFound, Refused,
+        cell.backup_files.NotEmpty, OSError."""
+        ...
+
+    def plan(self, folder: Path, tell: Callable[[Loaded], None]) -> RestoreView:
+        """Read all of a backup, and say what restoring it does. Raises Refused,
+        cell.backup_files.DamagedBackup, NotFound."""
+        ...
+
+    def restore(
+        self, folder: Path, tell: Callable[[Loaded], None], pause: Callable[[], bool]
+    ) -> tuple[RestoreView, bool]:
+        """Restore it, and wait until its readers are answered; False when `pause` said before that
+        it is enough. May be done again whatever has cut it off. Raises what `plan` raises."""
+        ...
+
+
 class Platform(Protocol):
     """A platform that runs, found by its folder or its registry."""
 
@@ -308,6 +344,11 @@ class Platform(Protocol):
     @property
     def checks(self) -> Checks:
         """Checks of what its cells hold."""
+        ...
+
+    @property
+    def backups(self) -> Backups:
+        """Backups of its cells."""
         ...
 
     def verify_reader(self, reader: int) -> ReaderCheck:

@@ -34,7 +34,7 @@ from ops.release import VERSION
 from ops.settings_of import ingest_settings, mover_settings
 from ops.template.host import Endpoints, ServiceParts
 from ops.template.tls import peer_context
-from ops.wiring.seams import Seams, holder_name
+from ops.wiring.seams import Seams, agreed, holder_name
 from router.cluster import check, values_of
 from router.handler import Router
 from router.homes import Homes
@@ -66,7 +66,8 @@ def parts_of(role: str, cell: str, config: Config, seams: Seams) -> ServiceParts
     joint = _Joint(role, cell, config, seams)
     try:
         if role != "idgen":
-            check(seams.registry, values_of(seams.firehose()))
+            log_base = config.platform.log_base or agreed(seams.registry, config)[1]
+            check(seams.registry, values_of(seams.firehose(), log_base))
         return makers[role](joint)
     except BaseException:
         joint.close()

@@ -96,7 +96,8 @@ class RunningStack:
             self._progress("creating the platform")
             infos = [_cell_info(name, cell) for name, cell in found.cells.items()]
             tell_servers(seams.registry, found.kafka, infos)
-            names = create_platform(seams, self._cells, self._progress)
+            log_base = self._config.platform.log_base
+            names = create_platform(seams, self._cells, self._progress, log_base)
         finally:
             seams.close()
         self._cells = tuple(name for name in self._cells if name in names)

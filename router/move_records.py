@@ -227,6 +227,28 @@ def _overlapping(head: _Head, start: int, last: int) -> list[int]:
     return [i for i, (a, b) in sorted(head.open.items()) if a <= last and start <= b]
 
 
+def give_up_all(registry: Registry, why: str, now_ms: int) -> None:
+    """Write of all moves under way that they are over as they are: for a platform in which nothing
+    runs, and nothing that they wait for will come."""
+    for move_id in open_moves(registry):
+        found = read_move(registry, move_id)
+        state = _GIVEN_UP.get(found.move.state, found.move.state)
+        note = Happened(now_ms, state, "up", why)
+        move = msgspec.structs.replace(
+            found.move, state=state, trouble="", history=(*found.move.history, note)
+        )
+        finish_move(registry, found._replace(move=move))
+
+
+_GIVEN_UP = {
+    MoveState.CREATED: MoveState.CANCELLED,
+    MoveState.COPYING: MoveState.CANCELLED,
+    MoveState.ARRIVING: MoveState.CANCELLED,
+    MoveState.VERIFIED: MoveState.CANCELLED,
+    MoveState.SWITCHED: MoveState.COMPLETED,
+}
+
+
 def _forget_oldest(registry: Registry, open_: dict[int, tuple[int, int]]) -> None:
     finished = [i for i in sorted(map(int, registry.list(MOVES))) if i not in open_]
     for move_id in finished[: max(0, len(finished) - FINISHED_MAX)]:

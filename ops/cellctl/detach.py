@@ -70,6 +70,8 @@ def _command_line(config: Config, config_file: Path | None) -> list[str]:
     line += ["--data", platform.data, "--profile", platform.profile]
     if isinstance(platform.cells, int):
         line += ["--cells", str(cells)]
+    if platform.log_base:
+        line += ["--log-base", str(platform.log_base)]
     return line + (["--config", str(config_file)] if config_file else [])
 
 

@@ -37,6 +37,8 @@ COMMANDS = {
     "drain-cell": "Drain a cell: move all its readers to the other cells.",
     "activate-cell": "Activate a cell: moves may choose it again.",
     "retire-cell": "Retire a cell that is home to nobody.",
+    "backup-cell": "Back a cell up into a folder, while it goes on.",
+    "restore-cell": "Restore a lost cell, or a slice, from a backup.",
     "rebalance": "Move slices so that all cells have about the same load.",
     "rehome-user": "Move readers to another cell.",
     "rehome-slice": "Move a range of readers to another cell.",

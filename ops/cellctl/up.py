@@ -29,6 +29,12 @@ CELLS_MAX = 26
     type=click.IntRange(1, CELLS_MAX),
     help="How many cells. Default: as configured, else as the folder was made, else 1.",
 )
+@click.option(
+    "--log-base",
+    type=click.IntRange(1, 1 << 47),
+    help="For a new platform, or a new log, that goes on where another one ended: what "
+    "`cellctl backup-cell` or a refusal says.",
+)
 @click.option("--detach", is_flag=True, help="Return when all is ready, and leave it running.")
 @click.option("--json", "json_wanted", is_flag=True, help="Tell the status as JSON when ready.")
 @click.option(
@@ -45,6 +51,7 @@ def command(
     data: Path | None,
     profile: str | None,
     cells: int | None,
+    log_base: int | None,
     config_file: Path | None,
     detach: bool,
     json_wanted: bool,
@@ -61,7 +68,12 @@ def command(
       cellctl up --profile stack --cells 2 --detach --data site
     """
     config = configuration(
-        data, config_file, to_start=True, platform_profile=profile, platform_cells=cells
+        data,
+        config_file,
+        to_start=True,
+        platform_profile=profile,
+        platform_cells=cells,
+        platform_log_base=log_base,
     )
     _make_folder(Path(config.platform.data))
     if config.platform.profile == "embedded" and config.servers != Servers():

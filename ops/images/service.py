@@ -30,7 +30,7 @@ def create(config: Config) -> None:
     seams = StackSeams(config, servers.zookeeper)
     try:
         tell_servers(seams.registry, servers.kafka, cells)
-        create_platform(seams, config.platform.cell_names, _say)
+        create_platform(seams, config.platform.cell_names, _say, config.platform.log_base)
     finally:
         seams.close()
 

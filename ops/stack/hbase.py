@@ -49,7 +49,8 @@ class HBaseHeaps:
 
 @dataclass(frozen=True)
 class HBaseSettings:
-    """What one cell's HBase is started with; ``host`` is where all four listen."""
+    """What one cell's HBase is started with; ``host`` is where all four listen, ``life`` which
+    one of the cell it is (`life_of`)."""
 
     cell: str
     zookeeper: str
@@ -60,6 +61,7 @@ class HBaseSettings:
     heaps: HBaseHeaps = field(default_factory=HBaseHeaps)
     gateway_threads_max: int = 128
     host: str = LOOPBACK
+    life: int = 1
 
     def port(self, role: str) -> int:
         """The port of one of ROLES."""
@@ -72,9 +74,25 @@ def name(cell: str, role: str) -> str:
     return f"hbase-{cell}-{role}"
 
 
-def znode_parent(cell: str) -> str:
+def znode_parent(cell: str, life: int = 1) -> str:
     """Where in ZooKeeper a cell's HBase keeps its state."""
-    return f"/hbase-{cell}"
+    return f"/hbase-{cell}" if life == 1 else f"/hbase-{cell}.{life}"
+
+
+def life_of(folder: Path) -> int:
+    """Which HBase of this cell it is that has its data in `folder`: a new one where there are none.
+
+    What one whose folder was lost has left in ZooKeeper would have the next one's master wait for
+    ever for servers that were the other's.
+    """
+    counted = folder.with_name(f"{folder.name}.life")
+    made = (folder / "data").exists()
+    lives = int(counted.read_text()) if counted.exists() else int(made)
+    if not made:
+        lives += 1
+        counted.parent.mkdir(parents=True, exist_ok=True)
+        counted.write_text(f"{lives}\n")
+    return lives
 
 
 def site(folder: Path, settings: HBaseSettings) -> dict[str, str]:
@@ -84,7 +102,7 @@ def site(folder: Path, settings: HBaseSettings) -> dict[str, str]:
         "hbase.rootdir": (folder / "data").absolute().as_uri(),
         "hbase.tmp.dir": str(folder / "tmp"),
         "hbase.zookeeper.quorum": settings.zookeeper,
-        "zookeeper.znode.parent": znode_parent(settings.cell),
+        "zookeeper.znode.parent": znode_parent(settings.cell, settings.life),
         "zookeeper.session.timeout": "6000",
         "hbase.master.hostname": settings.host,
         "hbase.regionserver.hostname": settings.host,

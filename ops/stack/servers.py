@@ -184,11 +184,11 @@ class Planner:
     ) -> tuple[list[ChildSpec], CellAddresses]:
         """A cell's HBase children, if they are ours, and the cell's addresses with this cache."""
         overrides = self._overrides.cells.get(cell, CellOverrides())
-        parent = hbase.znode_parent(cell)
         thrift1, thrift2 = overrides.hbase_thrift1, overrides.hbase_thrift2
         if thrift1 is not None and thrift2 is not None:
-            return [], CellAddresses(thrift1, thrift2, cache, parent)
+            return [], CellAddresses(thrift1, thrift2, cache, hbase.znode_parent(cell))
         settings = self._hbase_settings(cell, zookeeper_address)
+        parent = hbase.znode_parent(cell, settings.life)
         children = hbase.children(
             self._folder / f"hbase-{cell}",
             settings,
@@ -219,7 +219,14 @@ class Planner:
             self._port(hbase.name(cell, role)) for role in hbase.ROLES
         )
         return hbase.HBaseSettings(
-            cell, zookeeper_address, master, region_server, thrift1, thrift2, self._memory.hbase
+            cell,
+            zookeeper_address,
+            master,
+            region_server,
+            thrift1,
+            thrift2,
+            self._memory.hbase,
+            life=hbase.life_of(self._folder / f"hbase-{cell}"),
         )
 
     def _port(self, child: str, purpose: str | None = None) -> int:

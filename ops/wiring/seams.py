@@ -117,5 +117,5 @@ def agreed(registry: Registry, config: Config) -> tuple[int, int]:
     try:
         cluster = read_cluster(registry)
     except NotFound:
-        return config.platform.partition_count, 0
+        return config.platform.partition_count, config.platform.log_base
     return cluster.partitions, cluster.log_base

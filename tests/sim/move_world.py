@@ -97,17 +97,20 @@ class WorkedCell:
 class MoveWorld:
     """The platform; `close` it."""
 
-    def __init__(self, folder: Path, ingest: IngestSettings) -> None:
+    def __init__(
+        self, folder: Path, ingest: IngestSettings, partitions: int = 1, log_base: int = 0
+    ) -> None:
         self.clock = ManualClock()
-        config = Config(platform=Platform(data=str(folder), cells=2, partitions=1))
-        self.seams = EmbeddedSeams(config, self.clock)
-        create_platform(self.seams, CELLS, lambda _: None)
+        self.ingest = ingest
+        platform = Platform(data=str(folder), cells=2, partitions=partitions, log_base=log_base)
+        self.seams = EmbeddedSeams(Config(platform=platform), self.clock)
+        create_platform(self.seams, CELLS, lambda _: None, log_base)
         self.registry = self.seams.registry
         self.handlers: dict[str, CellHandler] = {}
         local = LocalCells(self.handlers)
         self.ids = IdsInARow()
         self.cells: dict[str, WorkedCell] = {}
-        self._folder, self._ingest, self._local = folder, ingest, local
+        self._folder, self._local = folder, local
         for name in CELLS:
             self._run_cell(name)
         self.routes = RouteTable(self.registry, self.clock, folder / "router.copy")
@@ -123,14 +126,18 @@ class MoveWorld:
 
     def _run_cell(self, name: str) -> None:
         stores = self.seams.cell(name)
-        checkpoints = self.seams.checkpoints()
-        worker = IngestWorker(stores, checkpoints, name, self.clock, self._ingest)
-        self.cells[name] = WorkedCell(stores, self._join(name), worker)
+        self.begin_work(name)
         routes = RouteTable(self.registry, self.clock, self._folder / f"{name}.copy")
         routes.refresh()
         self.handlers[name] = CellHandler(
             stores, self.ids, self.clock, _RereadHomes(routes, self._local), Build("", "", name)
         )
+
+    def begin_work(self, name: str) -> None:
+        """Have a new worker of a cell, with an empty memory."""
+        stores = self.seams.cell(name)
+        worker = IngestWorker(stores, self.seams.checkpoints(), name, self.clock, self.ingest)
+        self.cells[name] = WorkedCell(stores, self._join(name), worker)
 
     def _join(self, cell: str) -> Callable[[], Member]:
         return lambda: self.seams.checkpoints().join(group_of(cell), cell, SESSION_MS, SESSION_MS)

@@ -101,6 +101,25 @@ def test_two_cells_have_all_children_and_distinct_ports(tmp_path: Path, programs
     assert len({str(child.log) for child in stack.children}) == len(stack.children)
 
 
+def test_an_hbase_whose_folder_was_lost_does_not_meet_its_past(
+    tmp_path: Path, programs: Programs
+) -> None:
+    def parent() -> str:
+        planner = Planner(tmp_path, programs)
+        found = planner.stack(["a"]).addresses.cells["a"].znode_parent
+        planner.close()
+        return found
+
+    assert parent() == "/hbase-a"
+    data = next(tmp_path.rglob("hbase-a")) / "data"
+    data.mkdir()
+    assert [parent(), parent()] == ["/hbase-a", "/hbase-a"]
+    data.rmdir()
+    assert parent() == "/hbase-a.2"
+    data.mkdir()
+    assert parent() == "/hbase-a.2"
+
+
 def test_a_cell_added_later_shares_nothing_with_those_before(
     tmp_path: Path, programs: Programs
 ) -> None:

@@ -1,0 +1,184 @@
+"""Taking a backup of a cell, or of a slice of its readers, while the cell goes on.
+
+It is the copy that a move makes (`cell.slice_rows`), into files: first how far the cell has
+applied, then state rows, then entries, notices and marks, then posts. So all below that position is
+in the rows, and a state row that is there proves that all of its event is. Rows of `followers` are
+not kept: they are those of `following` with their users exchanged.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from cell import keys
+from cell.backup_files import (
+    LETTERS,
+    ChunkFile,
+    Content,
+    Manifest,
+    PlatformThen,
+    prepare,
+    write_chunk,
+    write_manifest,
+)
+from cell.residents import Homes, Ranges, common
+from cell.slice_rows import Walked, legs_of, read_piece
+from cell.state import homes_now
+from cell.stores import CellStores
+from cell.tables import FixedRows, Row
+from idgen.clock import Clock
+from idgen.ids import U64
+
+PIECE_ROWS = 50_000
+"""Rows of one read, and of one file: about 2 MB before they are compressed."""
+PIECE_POSTS = 500
+"""A post takes up to 200 KB."""
+LETTERS_PIECE = 50
+
+
+class Wish(NamedTuple):
+    """What is to be backed up, and how quickly at most (rows a second; 0: as many as go)."""
+
+    start: int = 0
+    last: int = U64
+    rows_per_s: int = 0
+
+
+class Taken(NamedTuple):
+    """How far a backup has come: what was written last, and all rows and bytes so far."""
+
+    what: str
+    rows: int
+    bytes: int
+
+
+Tell = Callable[[Taken], None]
+
+
+def take(
+    stores: CellStores,
+    folder: Path,
+    wish: Wish,
+    then: Callable[[], PlatformThen],
+    program: str,
+    clock: Clock,
+    tell: Tell = lambda _: None,
+) -> Manifest:
+    """Write a backup into an empty folder. `then` gives the platform as it is when it is asked.
+
+    Raises NotEmpty, OSError (a full disk: the folder then has no manifest), Unavailable.
+    """
+    prepare(folder)
+    return _Taking(stores, folder, wish, clock, tell).run(then, program)
+
+
+def within(ranges: Ranges, start: int, last: int) -> Ranges:
+    """The parts of ranges inside of start..last (both included)."""
+    return tuple(
+        (max(a, start), min(b, last), band) for a, b, band in ranges if a <= last and start <= b
+    )
+
+
+class _Taking:
+    def __init__(
+        self, stores: CellStores, folder: Path, wish: Wish, clock: Clock, tell: Tell
+    ) -> None:
+        self._stores = stores
+        self._folder = folder
+        self._wish = wish
+        self._clock = clock
+        self._tell = tell
+        self._began_ms = clock.monotonic_ms()
+        self._files: list[ChunkFile] = []
+        self._rows = 0
+        self._bytes = 0
+        self._held: list[FixedRows] = []
+        self._held_of = ""
+
+    def run(self, then: Callable[[], PlatformThen], program: str) -> Manifest:
+        wish = self._wish
+        state = self._stores.state()
+        # First of all: what is below these positions is in the rows that are read afterwards.
+        states = state.read()
+        begun = within(homes_now(states.values()).ranges, wish.start, wish.last)
+        platform = then()
+        self._take_slices(begun)
+        if (wish.start, wish.last) == (0, U64):
+            self._take_posts()
+            self._take_letters()
+        # What has left meanwhile may have been swept before it was read; a band that has left never
+        # comes back.
+        ended = within(homes_now(state.read().values()).ranges, wish.start, wish.last)
+        ends = self._stores.ends()
+        manifest = Manifest(
+            cell=self._stores.name,
+            program=program,
+            created_ms=self._clock.now_ms(),
+            platform=platform,
+            states=tuple(states[p] for p in sorted(states)),
+            ends=ends,
+            ranges=common([Homes(begun), Homes(ended)]).ranges,
+            at_max=self._stores.log_base + max((*ends, *(s.high for s in states.values()))),
+            start=wish.start,
+            last=wish.last,
+            files=tuple(self._files),
+        )
+        write_manifest(self._folder, manifest)
+        return manifest
+
+    def _take_slices(self, ranges: Ranges) -> None:
+        legs, walked = legs_of(ranges), Walked()
+        while walked.leg < len(legs):
+            piece = read_piece(self._stores.tables, legs, walked, PIECE_ROWS)
+            walked = piece.walked
+            self._hold(piece.leg.table, piece.rows)
+        self._write_held()
+
+    def _hold(self, table: str, rows: FixedRows) -> None:
+        """Gather the rows of many small ranges into one file."""
+        if table != self._held_of:
+            self._write_held()
+            self._held_of = table
+        if len(rows.versions):
+            self._held.append(rows)
+        if sum(len(held.versions) for held in self._held) >= PIECE_ROWS:
+            self._write_held()
+
+    def _write_held(self) -> None:
+        held, self._held = self._held, []
+        if held:
+            columns = zip(*held, strict=True)
+            self._write(self._held_of, FixedRows(*(np.concatenate(each) for each in columns)))
+
+    def _take_posts(self) -> None:
+        start = b""
+        while True:
+            rows = self._stores.tables.scan(keys.POSTS, start, b"", PIECE_POSTS)
+            if rows:
+                self._write(keys.POSTS, rows)
+            if len(rows) < PIECE_POSTS:
+                return
+            start = rows[-1].key + b"\0"
+
+    def _take_letters(self) -> None:
+        after = ""
+        while letters := self._stores.dead_letters.list(after, LETTERS_PIECE):
+            after = letters[-1].id
+            self._write(LETTERS, [_letter_row(x.id, x.at_ms, x.reason, x.value) for x in letters])
+
+    def _write(self, table: str, content: Content) -> None:
+        file = write_chunk(self._folder, len(self._files) + 1, table, content)
+        self._files.append(file)
+        self._rows += file.rows
+        self._bytes += file.bytes
+        self._tell(Taken(table, self._rows, self._bytes))
+        if self._wish.rows_per_s:
+            due_ms = self._began_ms + 1000 * self._rows // self._wish.rows_per_s
+            self._clock.pause(max(0, due_ms - self._clock.monotonic_ms()))
+
+
+def _letter_row(name: str, at_ms: int, reason: str, value: bytes) -> Row:
+    return Row(name.encode(), at_ms, msgspec.msgpack.encode((reason, value)))

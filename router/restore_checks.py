@@ -1,0 +1,85 @@
+"""What stands in the way of restoring a backup: words that stay the same, each with a sentence that
+says what to do."""
+
+import msgspec
+
+from cell.backup_files import Manifest
+from cell.residents import Ranges
+from cell.stores import CellStores
+from router.backup import log_base_above
+from router.cluster import ClusterValues
+from router.move_records import open_moves, read_move
+from router.moves import MoveState, Refused, next_steps
+from router.registry import Registry
+
+_OVER = (MoveState.COMPLETED, MoveState.CANCELLED, MoveState.REVERSED)
+
+
+def is_new_log(manifest: Manifest, cluster: ClusterValues) -> bool:
+    """Whether this platform's log is another one than the backup's, and goes on above it."""
+    then = msgspec.convert(manifest.platform.cluster, ClusterValues)
+    for name in ("spread", "id_epoch_ms", "event_format"):
+        if getattr(then, name) != getattr(cluster, name):
+            raise Refused(
+                "other_format",
+                f"the backup has {name} {getattr(then, name)}, this platform "
+                f"{getattr(cluster, name)}: restore it into one of the program "
+                f"{manifest.program}",
+            )
+    if then == cluster:
+        return False
+    if cluster.log_base < manifest.at_max:
+        raise Refused(
+            "other_log",
+            f"this platform's log is not the one that cell {manifest.cell} was backed up with, "
+            f"and its versions begin at {cluster.log_base}, below those of the backup: start a "
+            f"new platform with `cellctl up --log-base {log_base_above(manifest)}`, and restore"
+            " every cell into it",
+        )
+    return True
+
+
+def refuse_moves(registry: Registry, cell: str) -> None:
+    """While readers of a cell are on their way, it cannot be restored. Raises Refused."""
+    for move_id in open_moves(registry):
+        move = read_move(registry, move_id).move
+        if cell in (move.source, move.target) and move.state not in _OVER:
+            possible = " or ".join(f"`cellctl {s}-move {move_id}`" for s in next_steps(move))
+            raise Refused(
+                "moving",
+                f"move {move_id} is {move.state}, from cell {move.source} to {move.target}: "
+                f"end it first, by {possible}; a move to the lost cell goes back by reversing",
+            )
+
+
+def refuse_log(manifest: Manifest, stores: CellStores) -> None:
+    """The log has to reach back to where the backup was made. Raises Refused."""
+    for partition, (since, span) in enumerate(
+        zip(manifest.since, stores.firehose.spans(), strict=True)
+    ):
+        if span.start > since:
+            raise Refused(
+                "log_too_short",
+                f"partition {partition} of the log begins at offset {span.start}, and the backup "
+                f"needs it from {since} on: {span.start - since} events are no longer retained; "
+                "restore a later backup, or have a new cell take the place of this one "
+                "(`cellctl add-cell`)",
+            )
+        if span.end < since:
+            raise Refused(
+                "other_log",
+                f"partition {partition} of the log ends at offset {span.end}, before the backup's "
+                f"position {since}: events were lost; start a new platform with `cellctl up "
+                f"--log-base {log_base_above(manifest)}`, and restore every cell into it",
+            )
+
+
+def arrived_since(cell: str, missing: Ranges) -> str:
+    """Why a cell that is home to more readers than the backup has is not restored from it."""
+    shown = ", ".join(f"{start:016x}-{last:016x}" for start, last, _ in missing[:5])
+    more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+    return (
+        f"cell {cell} is home to readers whom the backup does not have, who moved there after it: "
+        f"{shown}{more}; restore a later backup, or take their moves back with `cellctl "
+        "reverse-move` while the cells that they came from still have them (`cellctl list-moves`)"
+    )
