@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from idgen.errors import Conflict
+from ops import given_servers
 from ops.addresses import MadeAs, made_as
-from ops.cellctl import given_servers
 from ops.cellctl.main import COMMANDS, cli
 from ops.cellctl.outcome import Exit
 from ops.config_settings import Servers
