@@ -1,9 +1,10 @@
 """The dashboard API over the wire, as the same values and errors as in process."""
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Final, Self, cast
 
 from cell.dashboard import (
     Build,
@@ -20,9 +21,15 @@ from cell.dashboard import (
     Topology,
 )
 from firehose.event import Draft, Lane, PostRef
+from idgen.errors import DeadlineExceeded, Unavailable
 from idgen.ids import spread
 from ops import thrift_values as values
-from ops.thrift_calls import Channel
+from ops.thrift_calls import GRACE_S, Channel
+
+TOLD_SHARE: Final = 0.9
+WAITED_SHARE: Final = 0.95
+"""Of the time that a router has for a call: what it tells a cell, and what it waits."""
+SILENT_RETRY_MS: Final = 1_000
 
 _wire = values.wire
 
@@ -43,9 +50,14 @@ class DashboardClient:
         *,
         tls: ssl.SSLContext | None = None,
         connections_max: int = 64,
+        grace_s: float = GRACE_S,
     ) -> None:
         self._channel = Channel(
-            _wire.Dashboard, addresses, tls=tls, connections_max=connections_max
+            _wire.Dashboard,
+            addresses,
+            tls=tls,
+            connections_max=connections_max,
+            grace_s=grace_s,
         )
 
     def point_at(self, addresses: Sequence[str]) -> None:
@@ -183,7 +195,20 @@ class DashboardClient:
 
 
 class RelayedDashboards(DashboardClient):
-    """For a router: pages are passed on as they came, since nobody looks into them on the way."""
+    """For a router: pages are passed on as they came, since nobody looks into them on the way.
+
+    A cell that hangs is Unavailable here while some of the caller's time is left, so that the
+    router's word about it reaches the caller within the caller's own deadline.
+    """
+
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        *,
+        tls: ssl.SSLContext | None = None,
+        connections_max: int = 64,
+    ) -> None:
+        super().__init__(addresses, tls=tls, connections_max=connections_max, grace_s=0.0)
 
     def page(self, ctx: Context, query: PageQuery) -> Page:
         """See Dashboard; what it returns is for `dashboard_service` alone."""
@@ -200,7 +225,23 @@ class RelayedDashboards(DashboardClient):
     def _relayed(self, ctx: Context, method: str, request: Any, user: int) -> Page:
         # A dashboard may have shown a reader what another one learns a moment later.
         turn = spread(user)
-        return cast("Page", self._channel.relay(method, request, ctx.deadline_ms, turn))
+        with _in_time(ctx, request) as wait_ms:
+            return cast("Page", self._channel.relay(method, request, wait_ms, turn))
+
+    def _read(self, ctx: Context, method: str, request: Any) -> Any:
+        with _in_time(ctx, request) as wait_ms:
+            return self._channel.call(method, request, wait_ms, repeatable=True)
+
+
+@contextmanager
+def _in_time(ctx: Context, request: Any) -> Iterator[int]:
+    """How long to wait for a cell, which is told to answer somewhat earlier. Raises Unavailable
+    when it does not."""
+    request.context.deadline_ms = max(1, int(ctx.deadline_ms * TOLD_SHARE))
+    try:
+        yield max(1, int(ctx.deadline_ms * WAITED_SHARE))
+    except DeadlineExceeded as error:
+        raise Unavailable(f"the cell hangs or is slow: {error}", SILENT_RETRY_MS) from error
 
 
 def _author_posts(ctx: Context, author: int, before: bytes, after: bytes, limit: int) -> Any:

@@ -56,7 +56,9 @@ class Channel:
         *,
         tls: ssl.SSLContext | None = None,
         connections_max: int = 64,
+        grace_s: float = GRACE_S,
     ) -> None:
+        self._grace_s = grace_s
         self._service = service
         self._tls = tls
         self._places: list[_Place] = []
@@ -116,7 +118,7 @@ class Channel:
                 "request",
                 f"is of {len(body)} bytes, above {REQUEST_BYTES_MAX}: send less at once",
             )
-        until = time.monotonic() + deadline_ms / 1000 + GRACE_S
+        until = time.monotonic() + deadline_ms / 1000 + self._grace_s
         if not self._room.acquire(timeout=max(0.0, until - time.monotonic())):
             raise Throttled(f"{self._connections_max} calls of this client are in flight", 100)
         try:

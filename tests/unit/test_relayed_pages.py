@@ -1,12 +1,14 @@
 """Pages that are passed on as bytes are those that were sent, at every step of the way."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cell.dashboard import Context, KeptEntries, Page, PageQuery
+from firehose.event import Lane
 from idgen.errors import BadRequest, Moved, Unavailable
 from ops.dashboard_client import DashboardClient, RelayedDashboards
 from ops.thrift_encoded import Encoded, reply_of, result_in
@@ -48,6 +50,39 @@ def test_an_error_is_raised_at_every_step(relayed, error: Exception) -> None:
     with pytest.raises(type(error)) as caught:
         client.page(Context(), QUERY)
     assert vars(caught.value) == vars(error)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda client, ctx: client.page(ctx, QUERY),
+        lambda client, ctx: client.unread(ctx, 7, Lane.POSTS, 10),
+    ],
+    ids=["page", "unread"],
+)
+def test_a_cell_that_hangs_is_unavailable_with_a_hint_before_the_deadline(
+    read: Callable[[DashboardClient, Context], object],
+) -> None:
+    """To be heard at all it has to come before the deadline: this client waits no longer."""
+    told: list[int] = []
+    over = threading.Event()
+
+    def hang(_: str, ctx: Context, *__: object) -> None:
+        told.append(ctx.deadline_ms)
+        over.wait(10)
+
+    with serving(ScriptedDashboard(hang)) as (at_cell, _):
+        relay = RelayedDashboards([f"127.0.0.1:{at_cell.port}"])
+        with (
+            serving(relay) as (at_router, _),
+            DashboardClient([f"127.0.0.1:{at_router.port}"], grace_s=0.0) as client,
+        ):
+            with pytest.raises(Unavailable, match="hangs or is slow") as caught:
+                read(client, Context(2_000))
+            over.set()
+        relay.close()
+    assert caught.value.retry_after_ms > 0
+    assert told == [1_800]
 
 
 def test_calls_of_one_reader_go_to_one_dashboard_while_it_answers() -> None:
