@@ -10,11 +10,15 @@ from router.registry import Registry
 
 
 def hold(registry: Registry, path: str, by: str) -> bool:
-    """Become the one who carries what is at `path`; False: another does."""
+    """Become the one who carries what is at `path`; False: another does.
+
+    Who could not be told to let go (the registry was away then) holds it yet, also in a session
+    that was begun anew, and goes on.
+    """
     try:
         registry.create(f"{path}/mover", by.encode(), ephemeral=True)
     except Conflict:
-        return False
+        return holder(registry, path) == by
     return True
 
 

@@ -18,7 +18,7 @@ from idgen.clock import Clock
 from idgen.errors import Conflict, DashcellError, Unavailable
 from router import bootstraps, moves
 from router.bootstrap_carrier import BootstrapCarrier
-from router.carrier import WAIT_MS, Carrier, MoverSettings
+from router.carrier import WAIT_MS, Carrier, MoverSettings, Reach, unharmed
 from router.cells import CELLS, cell_path, read_cell, read_cells
 from router.holding import hold, let_go
 from router.move_records import MOVES, move_path, open_moves, read_move
@@ -64,6 +64,7 @@ class Mover:
         clock: Clock,
         name: str,
         settings: MoverSettings | None = None,
+        reach: Reach = unharmed,
     ) -> None:
         self._registry = registry
         self._cells = _Kept(cells)
@@ -71,6 +72,7 @@ class Mover:
         self._clock = clock
         self._name = name
         self._settings = settings or MoverSettings()
+        self._reach = reach
         self._carried: dict[str, threading.Thread] = {}
         self._changed = threading.Event()
         self.trouble = ""
@@ -135,7 +137,9 @@ class Mover:
         )
 
     def _move_carrier(self) -> Carrying:
-        return Carrier(self._registry, self._cells, self._clock, self._name, self._settings)
+        return Carrier(
+            self._registry, self._cells, self._clock, self._name, self._settings, self._reach
+        )
 
     def _carry(self, work: Work, stop: threading.Event) -> None:
         try:
