@@ -81,6 +81,23 @@ def shipped() -> Week:
     return Week((edges,), activity, whole=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Thin(Week):
+    """A recording with a part of its edges, so that its posts begin soon."""
+
+    every: int = 8
+
+    def edges(self) -> list[tuple[int, int]]:
+        """Each of every so many."""
+        return Week.edges(self)[:: self.every]
+
+
+def thin() -> Week:
+    """The sample that ships with the product, with an eighth of its edges."""
+    whole = shipped()
+    return Thin(whole.networks, whole.activity, whole.whole)
+
+
 def week() -> Week:
     """The whole week from DASHCELL_HIGGS_DIR or from beside the repository, else the sample."""
     named = os.environ.get("DASHCELL_HIGGS_DIR")

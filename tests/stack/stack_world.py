@@ -42,8 +42,11 @@ class StackWorld:
     One thread makes the faults.
     """
 
-    def __init__(self, folder: Path) -> None:
-        section = PlatformSection(data=str(folder), profile="stack", cells=CELLS)
+    def __init__(self, folder: Path, partitions: int = 0) -> None:
+        """`partitions` of the firehose; 0: as many as by default."""
+        section = PlatformSection(
+            data=str(folder), profile="stack", cells=CELLS, partitions=partitions
+        )
         self._config = Config(platform=section)
         self._folder = folder
 
