@@ -17,8 +17,9 @@ PROGRAM = [sys.executable, "-m", "ops.cellctl.main"]
 class Shell:
     """cellctl in one platform's folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, up_s: float = 120) -> None:
         self.folder = folder
+        self.up_s = up_s
         kept = {k: v for k, v in os.environ.items() if not k.startswith("DASHCELL_")}
         self.env = {**kept, "DASHCELL_DATA": str(folder)}
 
@@ -38,7 +39,7 @@ class Shell:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=self.up_s,
             check=False,
         )
 

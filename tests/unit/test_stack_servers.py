@@ -111,8 +111,9 @@ def test_an_hbase_whose_folder_was_lost_does_not_meet_its_past(
         return found
 
     assert parent() == "/hbase-a"
-    data = next(tmp_path.rglob("hbase-a")) / "data"
-    data.mkdir()
+    (counted,) = tmp_path.rglob("hbase-a.life")
+    data = counted.with_suffix("") / "data"
+    data.mkdir(parents=True)
     assert [parent(), parent()] == ["/hbase-a", "/hbase-a"]
     data.rmdir()
     assert parent() == "/hbase-a.2"
