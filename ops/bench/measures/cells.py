@@ -1,5 +1,6 @@
 """A new cell: megabytes a second of posts that a mover copies from a donor into a cell that is
-added, beside a bare copy of the same table.
+added, beside a bare copy of the same table. And of a backup of the donor, and of loading that into
+empty tables at the new cell's gateway, as restoring does.
 
 One cell with POSTS posts of a kilobyte each; a second one is added, with servers of its own. The
 product's seconds are those of the state bootstrapping, positions and records included; the bare
@@ -7,15 +8,24 @@ copy goes from the same donor into tables of its own at the new cell's gateway, 
 three is taken. Nothing else goes on.
 """
 
+import base64
+import random
 import statistics
 import threading
 import time
+from dataclasses import replace
 
+from cell import keys
+from cell.backup import Wish
+from cell.backup_load import load
+from cell.state import homes_now
+from cell.tables_hbase import HBaseGateway, HBaseTables
+from firehose.event import Draft, PostCreated
 from ops.bench.bench import Bench
 from ops.bench.load import repeated
 from ops.bench.measure import PRODUCT, Figure, Measure, Trials, figures_of
 from ops.bench.peers.bare_copy import bare_copy
-from ops.bench.stage import Stage, full_name
+from ops.bench.stage import CELL, Stage, full_name
 from ops.platform_port import NewCell
 from router.cells import CellInfo, CellState, read_cell
 
@@ -24,7 +34,8 @@ PEER = "bare copy"
 POSTS = 100_000
 AUTHORS = 2_000
 FIRST_AUTHOR = 800_000_000
-BODY = "a kilobyte of a post " * 46
+BODY_BYTES = 700
+"""Random ones, in base64: about a kilobyte that does not compress to nothing."""
 COPIES = 3
 LOOK_S = 0.2
 BRING_UP_S = 900.0
@@ -44,7 +55,8 @@ def run(bench: Bench) -> list[Figure]:
 def _added(bench: Bench, stage: Stage) -> list[Figure]:
     authors = list(range(FIRST_AUTHOR, FIRST_AUTHOR + AUTHORS))
     bench.tell(f"{POSTS:,} posts of a kilobyte")
-    stage.deliver(stage.posts(repeated(authors, POSTS), BODY))
+    rnd = random.Random(1)
+    stage.deliver([_post(stage, author, rnd) for author in repeated(authors, POSTS)])
     info = _dark(bench, stage)
     assert info.bootstrap is not None
     seconds = (_at_ms(info, CellState.DARK) - _at_ms(info, CellState.BOOTSTRAPPING)) / 1000
@@ -54,7 +66,43 @@ def _added(bench: Bench, stage: Stage) -> list[Figure]:
     measure = Measure(
         f"{NAME}-bootstrap", "posts copied into a new cell", "MB/s", higher_is_better=True
     )
-    return figures_of(measure, Trials({PRODUCT: [ours], PEER: [statistics.median(theirs)]}))
+    found = figures_of(measure, Trials({PRODUCT: [ours], PEER: [statistics.median(theirs)]}))
+    return found + _backed_up(bench, stage, info)
+
+
+def _post(stage: Stage, author: int, rnd: random.Random) -> tuple[int, bytes]:
+    """A new post, encoded."""
+    body = base64.b64encode(rnd.randbytes(BODY_BYTES)).decode()
+    return stage.record(PostCreated(stage.ids.take(1)[0], author, Draft(body=body)))
+
+
+def _backed_up(bench: Bench, stage: Stage, other: CellInfo) -> list[Figure]:
+    """Megabytes of keys and values that a backup writes and that restoring loads in a second."""
+    folder = stage.folder / "backup"
+    began = time.monotonic()
+    manifest = stage.platform.backups.take(CELL, folder, Wish(), lambda _: None)
+    assert other.bootstrap is not None
+    size = other.bootstrap.size / 1e6
+    taken = size / (time.monotonic() - began)
+    bench.tell(f"backup of {size:,.0f} MB: {taken:.1f} MB/s")
+    empty = HBaseTables([HBaseGateway(other.hbase_thrift1[0], other.hbase_thrift2[0])], "restored_")
+    empty.create(keys.TABLES)
+    stores = stage.seams.cell(CELL)
+    homes = homes_now(stores.state().read().values())
+    began = time.monotonic()
+    load(replace(stores, tables=empty), folder, manifest, homes)
+    loaded = size / (time.monotonic() - began)
+    empty.close()
+    bench.tell(f"restored: {loaded:.1f} MB/s")
+    return [
+        *_one("backup", "a cell backed up", taken),
+        *_one("restore", "a backup loaded into empty tables", loaded),
+    ]
+
+
+def _one(name: str, what: str, rate: float) -> list[Figure]:
+    measure = Measure(f"{NAME}-{name}", what, "MB/s", higher_is_better=True)
+    return figures_of(measure, Trials({PRODUCT: [rate]}))
 
 
 def _dark(bench: Bench, stage: Stage) -> CellInfo:
