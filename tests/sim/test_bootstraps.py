@@ -20,8 +20,8 @@ from router.moves import VERIFIED_MS_MAX, MoveState, Refused, let_switch, next_s
 from tests.oracle.compare import difference, line_of
 from tests.oracle.model import BOTH
 from tests.oracle.operations import Published
-from tests.oracle.small_life import READERS, SmallLife
 from tests.sim.move_world import Killed, MoveWorld
+from tests.sim.small_life import READERS, SmallLife
 
 ENDED = (BootstrapStage.VERIFIED, BootstrapStage.FINISHED)
 POINTS = [

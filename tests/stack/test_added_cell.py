@@ -31,7 +31,7 @@ from tests.contract.patience import until
 from tests.oracle.compare import difference, line_of
 from tests.oracle.model import BOTH, Model
 from tests.oracle.operations import Operation
-from tests.oracle.small_life import CTX, READERS, SmallLife
+from tests.sim.small_life import CTX, READERS, SmallLife
 from tests.stack.stack_world import MISSING
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(1500)]
