@@ -83,7 +83,7 @@ def load(platform: Platform, what: Load) -> Loaded:
     on_the_move = (
         moving(platform, what.moving, watched, what.seed) if what.moving else nullcontext()
     )
-    with _watching(platform, watched, history), on_the_move:
+    with watching(platform, watched, history), on_the_move:
         played = driver.play(steps)
         faults.finish()
     until("every cell applied the log", platform.caught_up, what.catch_up_s)
@@ -187,7 +187,7 @@ class _Faults:
 
 
 @contextmanager
-def _watching(platform: Platform, readers: Sequence[int], history: History) -> Iterator[None]:
+def watching(platform: Platform, readers: Sequence[int], history: History) -> Iterator[None]:
     """Somebody looks at these readers' dashboards all the while."""
     over = threading.Event()
     dashboard = platform.client()
