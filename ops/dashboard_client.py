@@ -26,9 +26,10 @@ from idgen.ids import spread
 from ops import thrift_values as values
 from ops.thrift_calls import GRACE_S, Channel
 
-TOLD_SHARE: Final = 0.9
+TOLD_SHARE: Final = 0.85
 WAITED_SHARE: Final = 0.95
-"""Of the time that a router has for a call: what it tells a cell, and what it waits."""
+"""Of the time that a router has for a call: what it tells a cell, and what it waits. Between them
+the cell's own word arrives (that it is Behind, say), after them the router's."""
 SILENT_RETRY_MS: Final = 1_000
 
 _wire = values.wire

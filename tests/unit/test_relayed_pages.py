@@ -82,7 +82,7 @@ def test_a_cell_that_hangs_is_unavailable_with_a_hint_before_the_deadline(
             over.set()
         relay.close()
     assert caught.value.retry_after_ms > 0
-    assert told == [1_800]
+    assert told == [1_700]
 
 
 def test_calls_of_one_reader_go_to_one_dashboard_while_it_answers() -> None:
