@@ -19,9 +19,10 @@ from cell import commands
 from cell.changes import Changed, announce, changed_by
 from cell.evaluation import Evaluation
 from cell.followers import FollowerSets
+from cell.obeying import arriving, residents_after
 from cell.progress import Progress
 from cell.reads import Applying, Reads
-from cell.residents import Homes, Ranges, Residents
+from cell.residents import Homes
 from cell.side_by_side import SideBySide
 from cell.state import PartitionState
 from cell.stores import CellStores
@@ -291,36 +292,53 @@ class IngestWorker:
         at = min(p.state.commands for p in self._owned.values())
         changed = False
         while at < end:
-            for record in log.read(0, at, limit=100, timeout_ms=1000):
-                changed |= self._obey(record)
-                at = record.offset + 1
+            records = log.read(0, at, limit=100, timeout_ms=1000)
+            if records:
+                changed |= self._obey(records)
+                at = records[-1].offset + 1
         if changed:
             self._restart(member)
 
-    def _obey(self, record: Record) -> bool:
-        """Apply a command to every owned partition that has not seen it; True: anything changed."""
-        command = commands.decode(record.value)
-        changed = False
-        for progress in self._owned.values():
-            if progress.state.commands > record.offset:
-                continue
-            residents = _after(command, progress)
-            state = msgspec.structs.replace(
-                progress.state, commands=record.offset + 1, residents=residents.rows
-            )
-            again = self._again_from(command, progress)
-            if again is not None:
-                state = progress.go_back(state, again, _arriving(command))
-            changed |= again is not None or residents.rows != progress.residents.rows
-            progress.stored(self._state.change(progress.partition, progress.state, state))
-        return changed
+    def _obey(self, records: Sequence[Record]) -> bool:
+        """Apply commands to every owned partition that has not seen them, and store what comes of
+        them at once; True: anything changed. One by one, twenty slices that arrive together cost
+        twenty writes for each of 64 partitions."""
+        told = [(record.offset, commands.decode(record.value)) for record in records]
+        obeyed = [(progress, *self._obeyed(progress, told)) for progress in self._owned.values()]
+        self._side_by_side.run(
+            [
+                partial(self._change, progress, state)
+                for progress, state, _ in obeyed
+                if state != progress.state
+            ]
+        )
+        return any(changed for _, _, changed in obeyed)
 
-    def _again_from(self, command: commands.Command, progress: Progress) -> int | None:
-        """From which offset on a command has this partition applied again; None: it has not."""
+    def _obeyed(
+        self, progress: Progress, told: Sequence[tuple[int, commands.Command]]
+    ) -> tuple[PartitionState, bool]:
+        """The state of a partition after commands (with their offsets) that are stamped now, and
+        whether there is anything to be done for them."""
+        state, residents, changed = progress.state, progress.residents, False
+        for offset, command in told:
+            if state.commands > offset:
+                continue
+            after = residents_after(command, residents, progress.partition, progress.next)
+            differs = after.rows != residents.rows
+            state = msgspec.structs.replace(state, commands=offset + 1, residents=after.rows)
+            again = self._again_from(command, progress.partition, differs)
+            if again is not None:
+                state = progress.go_back(state, again, arriving(command))
+            changed |= again is not None or differs
+            residents = after
+        return state, changed
+
+    def _again_from(self, command: commands.Command, partition: int, changes: bool) -> int | None:
+        """From which offset on a command, which changes the residents or not, has a partition
+        applied again; None: it has not."""
         if isinstance(command, commands.SliceArrived):
-            arrives = _after(command, progress).rows != progress.residents.rows
-            return command.since[progress.partition] if arrives else None
-        if isinstance(command, commands.LetterRetried) and command.partition == progress.partition:
+            return command.since[partition] if changes else None
+        if isinstance(command, commands.LetterRetried) and command.partition == partition:
             return self._take_letter(command)
         return None
 
@@ -470,20 +488,3 @@ def _event_of(record: Record, partitions: int) -> Event:
 def group_of(cell: str) -> str:
     """The name of a cell's consumer group."""
     return f"cell-{cell}"
-
-
-def _arriving(command: commands.Command) -> Ranges:
-    """For whom a command has events applied again; empty: for all."""
-    if isinstance(command, commands.SliceArrived):
-        return ((command.start, command.last, command.band),)
-    return ()
-
-
-def _after(command: commands.Command, progress: Progress) -> Residents:
-    """The residents of a partition after a command that is stamped now."""
-    if isinstance(command, commands.SliceArrived):
-        since = command.since[progress.partition]
-        return progress.residents.arrived(command.start, command.last, command.band, since)
-    if isinstance(command, commands.LetterRetried):
-        return progress.residents
-    return progress.residents.left(command.start, command.last, command.band, progress.next)

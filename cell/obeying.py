@@ -1,0 +1,23 @@
+"""What commands do to who is homed in a cell. Pure."""
+
+from cell.commands import Command, LetterRetried, SliceArrived
+from cell.residents import Ranges, Residents
+
+
+def residents_after(
+    command: Command, residents: Residents, partition: int, offset: int
+) -> Residents:
+    """The residents of a partition after a command that is stamped there at `offset`."""
+    if isinstance(command, SliceArrived):
+        since = command.since[partition]
+        return residents.arrived(command.start, command.last, command.band, since)
+    if isinstance(command, LetterRetried):
+        return residents
+    return residents.left(command.start, command.last, command.band, offset)
+
+
+def arriving(command: Command) -> Ranges:
+    """For whom a command has events applied again; empty: for all."""
+    if isinstance(command, SliceArrived):
+        return ((command.start, command.last, command.band),)
+    return ()
