@@ -75,13 +75,6 @@ def take(
     return _Taking(stores, folder, wish, clock, tell).run(then, program)
 
 
-def within(ranges: Ranges, start: int, last: int) -> Ranges:
-    """The parts of ranges inside of start..last (both included)."""
-    return tuple(
-        (max(a, start), min(b, last), band) for a, b, band in ranges if a <= last and start <= b
-    )
-
-
 class _Taking:
     def __init__(
         self, stores: CellStores, folder: Path, wish: Wish, clock: Clock, tell: Tell
@@ -103,7 +96,7 @@ class _Taking:
         state = self._stores.state()
         # First of all: what is below these positions is in the rows that are read afterwards.
         states = state.read()
-        begun = within(homes_now(states.values()).ranges, wish.start, wish.last)
+        begun = homes_now(states.values()).within(wish.start, wish.last)
         platform = then()
         self._take_slices(begun)
         if (wish.start, wish.last) == (0, U64):
@@ -111,7 +104,7 @@ class _Taking:
             self._take_letters()
         # What has left meanwhile may have been swept before it was read; a band that has left never
         # comes back.
-        ended = within(homes_now(state.read().values()).ranges, wish.start, wish.last)
+        ended = homes_now(state.read().values()).within(wish.start, wish.last)
         ends = self._stores.ends()
         manifest = Manifest(
             cell=self._stores.name,

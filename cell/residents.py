@@ -41,6 +41,14 @@ class Homes:
         self._lasts = [r[1] for r in self.ranges]
         self._bands = [r[2] for r in self.ranges]
 
+    def within(self, start: int, last: int) -> Ranges:
+        """The parts of a slice (both ends included) that are homed here, with bands."""
+        return tuple(
+            (max(a, start), min(b, last), band)
+            for a, b, band in self.ranges
+            if a <= last and start <= b
+        )
+
     def only(self, ranges: Ranges) -> "Homes":
         """Those of them who are in `ranges` (in order, disjoint), in the band said there."""
         return Homes(_both(self.ranges, ranges))

@@ -14,7 +14,7 @@ from cell.stores import CellStores
 from idgen.errors import Conflict
 from ops.wiring.seams import Seams
 from router.backup import BASE_BITS, routed
-from router.carrier import covers, within
+from router.carrier import covers
 from router.cluster import CLUSTER, ClusterValues, read_cluster
 from router.move_records import give_up_all
 from router.registry import Registry
@@ -58,7 +58,7 @@ def _begun(stores: CellStores, slices: Slices) -> dict[int, PartitionState]:
     homes = homes_now(states.values())
     residents: list[Resident] = []
     for start, last, _ in routed(slices, stores.name):
-        ranges = within(homes, start, last)
+        ranges = homes.within(start, last)
         if not covers(ranges, start, last):
             raise Conflict(
                 f"cell {stores.name} does not hold all readers from {start:016x} on: restore it "

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from cell.commands import Command, SliceArrived, SliceLeft, encode
-from cell.residents import Homes, Ranges
+from cell.residents import Ranges
 from cell.slice_copy import copy_piece
 from cell.slice_rows import Walked, legs_of
 from cell.slice_sweep import sweep_piece
@@ -151,7 +151,7 @@ class Carrier:
         """What the source holds of the slice, and from where on the target has to apply the log:
         all that the source has not applied yet is applied there."""
         states = self._states(move.source)
-        ranges = within(homes_now(states.values()), move.start, move.last)
+        ranges = homes_now(states.values()).within(move.start, move.last)
         if not covers(ranges, move.start, move.last):
             return Step(waits_for=f"cell {move.source} does not hold all of the slice yet")
         since = tuple(states[p].unfinished for p in sorted(states))
@@ -189,7 +189,7 @@ class Carrier:
         unaware = [p for p, state in states.items() if state.commands < move.told]
         if unaware:
             return Step(waits_for=_unaware(move.target, unaware))
-        homes = within(homes_now(states.values()), move.start, move.last)
+        homes = homes_now(states.values()).within(move.start, move.last)
         if homes != ((move.start, move.last, move.epoch),):
             trouble = (
                 f"cell {move.target} did not take the slice in: cancel the move, and begin anew"
@@ -293,15 +293,6 @@ def throttled_ms(rows: int, began_ms: int, settings: MoverSettings, clock: Clock
     if not settings.rows_per_s:
         return 0
     return max(0, began_ms + 1000 * rows // settings.rows_per_s - clock.monotonic_ms())
-
-
-def within(homes: Homes, start: int, last: int) -> Ranges:
-    """The parts of a slice that a cell is home to, with bands."""
-    return tuple(
-        (max(a, start), min(b, last), band)
-        for a, b, band in homes.ranges
-        if a <= last and start <= b
-    )
 
 
 def covers(ranges: Ranges, start: int, last: int) -> bool:

@@ -19,7 +19,6 @@ from cell.state import homes_now
 from cell.stores import CellStores
 from idgen.clock import Clock
 from router.backup import outside
-from router.carrier import within
 from router.cells import CellState, read_cell
 from router.cluster import read_cluster
 from router.move_records import overlapping
@@ -98,7 +97,7 @@ class SliceRestore:
         plan = self.plan()
         start, last = plan.manifest.start, plan.manifest.last
         stores = self._cells(plan.cell)
-        before = within(homes_now(stores.state().read().values()), start, last)
+        before = homes_now(stores.state().read().values()).within(start, last)
         epoch = self._close(start, last, plan.cell)
         self._reach("closed")
         homes = Homes(((start, last, epoch),))

@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from cell import keys
 from cell.backup import Taken, Wish
 from cell.backup_files import Manifest
 from cell.dashboard import Context, NewFollow, PageQuery
+from cell.ingest import IngestSettings
 from cell.slice_rows import SLICE_TABLES
 from cell.state import homes_now
 from cell.tables import Row
@@ -21,6 +24,7 @@ from firehose.event import Draft, Lane, PostRef
 from idgen.ids import spread
 from router.backup import take_backup
 from router.move_records import Wanted
+from router.moves import Refused
 from router.restore import Restore, RestorePlan
 from router.routes import read_routes
 from tests.oracle.compare import difference, line_of
@@ -46,6 +50,13 @@ WHOLE = Wish()
 
 Rows = dict[tuple[str, bytes], tuple[int, int, bytes]]
 """By table and key: band, the lower part of the version, value."""
+
+
+TINY = IngestSettings(batch_events=3, giant_rows=2, chunk_rows=2, poll_ms=0)
+
+
+class Killed(BaseException):
+    """The process died."""
 
 
 class BackupLife:
@@ -237,6 +248,14 @@ class BackupLife:
             want = self.world.as_of(page.cell).entries(reader, BOTH, set())[:LIMIT]
             got = [line_of(entry) for entry in page.entries]
             assert got == want, (reader, difference(want, got))
+
+
+def cause(life: BackupLife, folder: Path) -> tuple[str, str]:
+    before = life.rows("a")
+    with pytest.raises(Refused) as refused:
+        life.restore(folder).execute()
+    assert life.rows("a") == before
+    return refused.value.cause, str(refused.value)
 
 
 def bandless(rows: Rows) -> dict[tuple[str, bytes], tuple[int, bytes]]:

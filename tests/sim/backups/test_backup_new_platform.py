@@ -5,55 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from cell import backup
 from cell.backup_files import read_manifest
-from cell.ingest import IngestSettings
 from router.backup import log_base_above
-from router.moves import Refused
-from tests.sim.backup_world import BackupLife, bandless
+from tests.sim.backup_world import TINY, BackupLife, bandless, cause
 from tests.sim.move_world import Done, MoveWorld
-
-TINY = IngestSettings(batch_events=3, giant_rows=2, chunk_rows=2, poll_ms=0)
-
-
-@pytest.fixture(autouse=True)
-def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that backups have many files, between which much happens."""
-    monkeypatch.setattr(backup, "PIECE_ROWS", 3)
-    monkeypatch.setattr(backup, "PIECE_POSTS", 3)
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[MoveWorld]:
-    made = MoveWorld(tmp_path / "platform", TINY, partitions=3)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def life(world: MoveWorld, sim_seed: int) -> BackupLife:
-    life = BackupLife(world, sim_seed)
-    life.act(40)
-    world.settle()
-    return life
-
-
-@pytest.fixture
-def platform(tmp_path: Path) -> Path:
-    return tmp_path / "platform"
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "backup"
-
-
-def cause(life: BackupLife, folder: Path) -> tuple[str, str]:
-    before = life.rows("a")
-    with pytest.raises(Refused) as refused:
-        life.restore(folder).execute()
-    assert life.rows("a") == before
-    return refused.value.cause, str(refused.value)
 
 
 @pytest.fixture

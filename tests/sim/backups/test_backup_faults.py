@@ -9,23 +9,13 @@ import pytest
 
 from cell import backup, backup_load, keys, slice_rows
 from cell.backup_files import Manifest
-from cell.ingest import IngestSettings
 from cell.residents import Homes
 from cell.slice_rows import taken
 from cell.state import PartitionState
 from cell.tables import FixedRows
 from cell.versions import ats_of
-from tests.sim.backup_world import BackupLife
+from tests.sim.backup_world import TINY, BackupLife
 from tests.sim.move_world import MoveWorld
-
-TINY = IngestSettings(batch_events=3, giant_rows=2, chunk_rows=2, poll_ms=0)
-
-
-@pytest.fixture(autouse=True)
-def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that backups have many files, between which much happens."""
-    monkeypatch.setattr(backup, "PIECE_ROWS", 3)
-    monkeypatch.setattr(backup, "PIECE_POSTS", 3)
 
 
 def _no_followers(patch: pytest.MonkeyPatch) -> None:

@@ -1,15 +1,14 @@
 """Backups of slices, and slices that come back while their cell goes on."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from cell import backup, keys
+from cell import keys
 from cell.backup import Wish
 from cell.backup_files import read_manifest
 from cell.dashboard import PageQuery
-from cell.ingest import IngestSettings
 from cell.tables import Row
 from cell.versions import version_of
 from firehose.event import Lane
@@ -18,55 +17,7 @@ from idgen.ids import spread
 from router.move_records import Wanted
 from router.moves import Refused
 from router.restore_slice import SlicePlan, SliceRestore
-from tests.sim.backup_world import BackupLife, bandless
-from tests.sim.move_world import MoveWorld
-
-TINY = IngestSettings(batch_events=3, giant_rows=2, chunk_rows=2, poll_ms=0)
-
-
-class Killed(BaseException):
-    """The process died."""
-
-
-@pytest.fixture(autouse=True)
-def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that backups have many files, between which much happens."""
-    monkeypatch.setattr(backup, "PIECE_ROWS", 3)
-    monkeypatch.setattr(backup, "PIECE_POSTS", 3)
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[MoveWorld]:
-    made = MoveWorld(tmp_path / "platform", TINY, partitions=3)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def life(world: MoveWorld, sim_seed: int) -> BackupLife:
-    life = BackupLife(world, sim_seed)
-    life.act(40)
-    world.settle()
-    return life
-
-
-@pytest.fixture
-def platform(tmp_path: Path) -> Path:
-    return tmp_path / "platform"
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "backup"
-
-
-def cause(life: BackupLife, folder: Path) -> tuple[str, str]:
-    before = life.rows("a")
-    with pytest.raises(Refused) as refused:
-        life.restore(folder).execute()
-    assert life.rows("a") == before
-    return refused.value.cause, str(refused.value)
-
+from tests.sim.backup_world import BackupLife, Killed, bandless, cause
 
 SLICE_STEPS = ("closed", "loading", "loaded", "told", "applied")
 

@@ -1,15 +1,13 @@
 """Backups of cells that go on meanwhile, and cells that are lost and come back."""
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from cell import backup, keys
+from cell import keys
 from cell.backup_files import MANIFEST, DamagedBackup, NotEmpty, read_manifest
 from cell.dashboard import PageQuery
-from cell.ingest import IngestSettings
 from firehose.event import Lane
 from idgen.errors import Unavailable
 from idgen.ids import spread
@@ -17,58 +15,13 @@ from ops.table_hash import table_hash
 from router.backup import outside, routed
 from router.cells import CellState, read_cell
 from router.move_records import Wanted, open_moves
-from router.moves import Refused, Stage
+from router.moves import Stage
 from router.routes import read_routes
-from tests.sim.backup_world import BackupLife, bandless
+from tests.sim.backup_world import BackupLife, Killed, bandless, cause
 from tests.sim.move_world import STOPPED, MoveWorld
 
-TINY = IngestSettings(batch_events=3, giant_rows=2, chunk_rows=2, poll_ms=0)
 SEEDS = range(25)
 STEPS = ("restoring", "marked", "routed", "loading", "loaded", "begun", "rewound", "finished")
-
-
-class Killed(BaseException):
-    """The process died."""
-
-
-@pytest.fixture(autouse=True)
-def small_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that backups have many files, between which much happens."""
-    monkeypatch.setattr(backup, "PIECE_ROWS", 3)
-    monkeypatch.setattr(backup, "PIECE_POSTS", 3)
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[MoveWorld]:
-    made = MoveWorld(tmp_path / "platform", TINY, partitions=3)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def life(world: MoveWorld, sim_seed: int) -> BackupLife:
-    life = BackupLife(world, sim_seed)
-    life.act(40)
-    world.settle()
-    return life
-
-
-@pytest.fixture
-def platform(tmp_path: Path) -> Path:
-    return tmp_path / "platform"
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "backup"
-
-
-def cause(life: BackupLife, folder: Path) -> tuple[str, str]:
-    before = life.rows("a")
-    with pytest.raises(Refused) as refused:
-        life.restore(folder).execute()
-    assert life.rows("a") == before
-    return refused.value.cause, str(refused.value)
 
 
 @pytest.mark.slow
