@@ -14,7 +14,7 @@ from ops import addresses
 from ops.config import Config
 from ops.creation import Progress
 from ops.roles import ROLES_OF_A_CELL
-from ops.running_stack import RunningStack, _cell_infos
+from ops.running_stack import RunningStack, _cell_info
 from ops.stack.child import ChildSpec
 from ops.stack.servers import Addresses
 from router.registry import Registry
@@ -53,7 +53,8 @@ class MixedStack(RunningStack):
 
     def _start_servers(self) -> Addresses:
         found = super()._start_servers()
-        told = msgspec.json.encode(_cell_infos(found)).decode()
+        infos = [_cell_info(name, cell) for name, cell in found.cells.items()]
+        told = msgspec.json.encode(infos).decode()
         released.run(
             self._creator.root,
             "tests.golden.creation",

@@ -17,8 +17,8 @@ from cell import keys
 from cell.dashboard import Context
 from idgen.ids import spread
 from ops.wiring.stack import StackSeams
-from router.cells import SERVICES, read_roles
 from router.moves import STAGES, MoveState, Stage
+from router.services import SERVICES, read_roles
 from tests.contract.patience import until
 from tests.higgs.driver import DEADLINE_MS, Ids, _send_all, asker, batches, insist, send
 from tests.higgs.proof import watching
