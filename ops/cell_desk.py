@@ -30,7 +30,7 @@ from router.placement import Transfer, drained, rebalanced
 from router.routes import read_routes
 from router.slices import PLACES, Slices
 
-OPERATORS_VERBS = ("activate", "drain", "retire", "restore")
+OPERATORS_VERBS = ("activate", "drain", "retire")
 _TRIES = 8
 
 
@@ -139,6 +139,8 @@ class CellDesk:
         if what not in TRANSITIONS[info.state]:
             verbs = [verb for verb in OPERATORS_VERBS if verb in TRANSITIONS[info.state]]
             possible = ", ".join(f"`cellctl {verb}-cell {info.name}`" for verb in verbs)
+            if info.state is CellState.RESTORING:
+                possible = "`cellctl restore-cell DIR --execute` finishes what was begun"
             instead = f"; what can be done: {possible}" if possible else ""
             raise Refused(
                 info.state.value, f"cell {info.name} is {info.state}: it cannot {what}{instead}"
