@@ -27,7 +27,7 @@ class SmallLife:
         self._dashboard = dashboard
         self._acknowledged = acknowledged
         self._rnd = rnd
-        self._body = body
+        self.body = body
         self._authors = authors
 
     def go_on(self, events: int = 1) -> None:
@@ -43,8 +43,8 @@ class SmallLife:
 
     def _publish(self) -> None:
         author = self._rnd.choice(self._authors)
-        receipt = self._dashboard.publish(CTX, author, Draft(body=self._body), None)
-        post = Published(receipt.id, author, Content(body=self._body))
+        receipt = self._dashboard.publish(CTX, author, Draft(body=self.body), None)
+        post = Published(receipt.id, author, Content(body=self.body))
         self.posts.append(post)
         self._acknowledged(post, receipt.token)
 

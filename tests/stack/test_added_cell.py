@@ -136,6 +136,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 def test_a_cell_is_added_under_load_and_its_mover_is_killed_at_half_way(world: World) -> None:
     world.life.go_on(EVENTS)
+    world.life.body = "a small post"  # what is written meanwhile is not to fill the disk
     world.write_on()
     cells = world.running.platform.cells
     plan = cells.add_plan(NewCell("b", sample=0.2))
