@@ -53,18 +53,18 @@ class World:
         self.config = Config(platform=section, mover=Mover(rows_per_s=ROWS_PER_S))
         self.model = Model()
         self.told = ("", "")
+        self.token = b""
         self.start()
         seed = int(os.environ.get("DASHCELL_SIM_SEED", random.randrange(1, 10_000)))
         print(f"DASHCELL_SIM_SEED={seed}")
         self.rnd = random.Random(seed)
-        self.life = SmallLife(
-            self.running.platform.dashboard(), self._acknowledged, self.rnd, BODY, AUTHORS
-        )
+        self.life = SmallLife(self.client, self._acknowledged, self.rnd, BODY, AUTHORS)
         self._stop = threading.Event()
         self._writer: threading.Thread | None = None
 
-    def _acknowledged(self, operation: Operation, _token: bytes) -> None:
+    def _acknowledged(self, operation: Operation, token: bytes) -> None:
         self.model.apply(operation)
+        self.token = token
 
     def start(self) -> None:
         try:
@@ -74,6 +74,7 @@ class World:
                 raise
             pytest.skip(f"REAL SERVERS MISSING, NOT TESTED: {error}")
         self.seams = StackSeams(self.config, addresses.read(self.folder).registry)
+        self.client = self.running.platform.dashboard()
 
     def stop(self) -> None:
         self.seams.close()
@@ -81,11 +82,14 @@ class World:
         self.running.stop()
 
     def write_on(self) -> None:
-        """Go on writing, one after the other, until `rest`."""
+        """Go on writing, a few at a time, and look at a page with them, until `rest`: so writes do
+        not run ahead of what two cells can apply on the machine that the tests are on."""
 
         def write() -> None:
             while not self._stop.is_set():
-                self.life.go_on()
+                self.life.go_on(3)
+                while self._seen() is None and not self._stop.is_set():
+                    pass
 
         self._stop.clear()
         self._writer = threading.Thread(target=write, daemon=True)
@@ -102,6 +106,10 @@ class World:
                 ends = stores.ends()
                 until("all is applied", lambda s=stores, e=ends: not s.behind(e), PATIENCE_S)
 
+    def _seen(self) -> Page | None:
+        """A page that includes the last write; None: not in time."""
+        return self._asked(PageQuery(self.rnd.choice(READERS), limit=1, at_least=(self.token,)))
+
     def cell(self, name: str = "b") -> CellView:
         return self.running.platform.cells.describe(name)
 
@@ -109,9 +117,11 @@ class World:
         return table_hash(self.seams.cell(cell).tables, [keys.POSTS])
 
     def page(self, reader: int) -> Page | None:
-        query = PageQuery(reader, frozenset(Lane), limit=100, hydrate=False)
+        return self._asked(PageQuery(reader, frozenset(Lane), limit=100, hydrate=False))
+
+    def _asked(self, query: PageQuery) -> Page | None:
         try:
-            return self.running.platform.dashboard().page(CTX, query)
+            return self.client.page(CTX, query)
         except DashcellError:
             return None
 
