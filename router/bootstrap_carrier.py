@@ -19,7 +19,14 @@ from cell.tables import Tables
 from firehose.checkpoint import Checkpoints
 from idgen.clock import Clock
 from idgen.errors import Conflict, Unavailable
-from router.bootstraps import at_stage, bootstrap_of, changed, missing, sample_of
+from router.bootstraps import (
+    REHEARSALS,
+    at_stage,
+    bootstrap_of,
+    changed,
+    of_part,
+    sample_of,
+)
 from router.carrier import TELL_MS, WAIT_MS, MoverSettings, When, throttled_ms
 from router.cells import BootstrapStage, CellInfo, Versioned, become, change_cell
 from router.move_records import Found, create_move, open_moves, read_move, write_move
@@ -27,6 +34,7 @@ from router.moves import ENDS, TRANSITIONS, MoveState, Refused, happened, verify
 from router.post_verification import PostVerification
 from router.registry import Registry
 from router.routes import read_routes
+from router.slices import PLACES
 
 Reach = Callable[[BootstrapStage, When], None]
 
@@ -196,16 +204,19 @@ class BootstrapCarrier:
     def _sample(self, info: CellInfo) -> Step:
         """Have readers of other cells arrive, to be compared; those that a move carries already
         are left out."""
-        have = self._rehearsals(info.name)
         slices = read_routes(self._registry).slices
+        moves = [read_move(self._registry, i).move for i in open_moves(self._registry)]
+        moving = [(move.start, move.last) for move in moves]
+        have = [(f.move.start, f.move.last) for f in self._rehearsals(info.name)]
         share = bootstrap_of(info).sample
-        wanted = list(sample_of(slices, share, info.name, self._reader_at))
-        for each in missing(wanted, [(f.move.start, f.move.last) for f in have]):
-            with suppress(Refused):
+        for each in sample_of(slices, share, info.name, moving, self._reader_at):
+            if of_part(have, each.start * REHEARSALS // PLACES):
+                continue
+            with suppress(Refused):  # somebody has begun to move them since
                 create_move(self._registry, each, self._name, self._clock.now_ms())
         ids = tuple(found.move.id for found in self._rehearsals(info.name))
-        if wanted and not ids:
-            return Step(waits_for="other moves carry all readers of the sample")
+        if not ids and any(sample_of(slices, share, info.name, (), self._reader_at)):
+            return Step(waits_for="other moves carry all readers: see `cellctl list-moves`")
         return Step(at_stage(info, BootstrapStage.AGREE, rehearsals=ids))
 
     def _agree(self, info: CellInfo) -> Step:
@@ -213,7 +224,10 @@ class BootstrapCarrier:
         moves = [found.move for found in self._of_sample(info)]
         for move in moves:
             if move.trouble:
-                return Step(waits_for=f"move {move.id}, a rehearsal, needs a look: {move.trouble}")
+                why = f"move {move.id}, a rehearsal, needs a look: {move.trouble}"
+                if bootstrap_of(info).verified_ms:
+                    return Step(changed(info, verified_ms=0, waits_for=why))
+                return Step(waits_for=why)
         if any(move.state in ENDS for move in moves):
             return Step(at_stage(info, BootstrapStage.SAMPLE))  # somebody has cancelled one
         waiting = [move.id for move in moves if move.state is not MoveState.VERIFIED]

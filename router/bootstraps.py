@@ -82,25 +82,44 @@ def check_verified(info: CellInfo, now_ms: int) -> None:
         )
 
 
-def sample_of(
-    slices: Slices, share: float, target: str, reader_at: Callable[[str, int, int], int | None]
-) -> Iterator[Wanted]:
-    """The rehearsals of a new cell: about `share` of the key space, from REHEARSALS places of it.
+Part = tuple[int, int]
+"""Readers at places start..last, both included."""
+ReaderAt = Callable[[str, int, int], int | None]
+"""The place of the first reader with entries in a part (start, last) of a cell; None: none."""
 
-    `reader_at(cell, start, last)` gives the place of the first reader with entries in a part of a
-    cell; None: there is none.
-    """
+
+def sample_of(
+    slices: Slices, share: float, target: str, moving: Sequence[Part], reader_at: ReaderAt
+) -> Iterator[Wanted]:
+    """The rehearsals of a new cell: about `share` of the key space, one from each of REHEARSALS
+    parts of it, beside the slices that other moves carry."""
     width = max(1, int(PLACES * share) // REHEARSALS)
     for i in range(REHEARSALS):
         start, last = PLACES * i // REHEARSALS, PLACES * (i + 1) // REHEARSALS - 1
         for j in slices.within(start, last + 1):
-            cell, bound = slices[j].cell, min(slices.end(j) - 1, last)
-            found = reader_at(cell, max(start, slices[j].start), bound)
-            if found is not None and cell != target:
-                yield Wanted(found, min(found + width - 1, bound), target, rehearsal=True)
+            cell = slices[j].cell
+            part = max(start, slices[j].start), min(slices.end(j) - 1, last)
+            found = None if cell == target else _first_free(cell, part, moving, reader_at)
+            if found is not None:
+                yield Wanted(found[0], min(found[0] + width - 1, found[1]), target, rehearsal=True)
                 break
 
 
-def missing(wanted: Sequence[Wanted], have: Sequence[tuple[int, int]]) -> list[Wanted]:
-    """Those of the rehearsals that no slice (start, last) overlaps."""
-    return [w for w in wanted if not any(a <= w.last and w.start <= b for a, b in have)]
+def _first_free(
+    cell: str, part: Part, moving: Sequence[Part], reader_at: ReaderAt
+) -> Part | None:
+    """The first reader of a part whom no move carries, and how far none does."""
+    at, last = part
+    for start, end in (*sorted(moving), (last + 1, last + 1)):
+        if start > at:
+            bound = min(start - 1, last)
+            found = reader_at(cell, at, bound) if at <= bound else None
+            if found is not None:
+                return found, bound
+        at = max(at, end + 1)
+    return None
+
+
+def of_part(parts: Sequence[Part], number: int) -> bool:
+    """Whether one of the parts begins in a numbered one of the REHEARSALS parts."""
+    return any(start * REHEARSALS // PLACES == number for start, _ in parts)

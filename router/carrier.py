@@ -94,6 +94,7 @@ class Carrier:
         self._settings = settings
         self._reach = reach
         self._verification: Verification | None = None
+        self._verification_of = 0
         self._probe: tuple[int, tuple[int, ...]] | None = None
         self._told_ms = -TELL_MS
         self._stages: dict[Stage, Callable[[Move], Step]] = {
@@ -205,7 +206,9 @@ class Carrier:
         return Step(_next(move, ends=()))
 
     def _compare(self, move: Move) -> Step:
-        if self._verification is None:
+        if self._verification is None or self._verification_of != len(move.history):
+            # Another mover may have ended the comparison that was begun here.
+            self._verification_of = len(move.history)
             self._verification = Verification(
                 self._cells(move.source), self._cells(move.target), move, self._clock
             )

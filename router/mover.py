@@ -74,6 +74,9 @@ class Mover:
         self._settings = settings or MoverSettings()
         self._reach = reach
         self._carried: dict[str, threading.Thread] = {}
+        self._carriers: dict[str, Carrying] = {}
+        self._turns: dict[str, int] = {}
+        self._crowded = False
         self._changed = threading.Event()
         self.trouble = ""
 
@@ -102,18 +105,22 @@ class Mover:
         return sum(thread.is_alive() for thread in list(self._carried.values()))
 
     def _look(self, stop: threading.Event) -> None:
-        """Begin to carry what is due and is not carried yet: new cells, then moves, the oldest
-        first."""
+        """Begin to carry what is due and is not carried yet: what had its turn longest ago first,
+        then new cells, then the oldest moves."""
         self._carried = {path: t for path, t in self._carried.items() if t.is_alive()}
-        for work in self._works():
-            if len(self._carried) >= self._settings.moves_at_once:
-                return
-            if work.path not in self._carried and work.due() is not None:
-                thread = threading.Thread(
-                    target=self._carry, args=(work, stop), name=work.path, daemon=True
-                )
-                self._carried[work.path] = thread
-                thread.start()
+        works = {work.path: work for work in self._works()}
+        self._carriers = {p: c for p, c in self._carriers.items() if p in works}
+        self._turns = {p: at_ms for p, at_ms in self._turns.items() if p in works}
+        due = [w for p, w in works.items() if p not in self._carried and w.due() is not None]
+        due.sort(key=lambda work: self._turns.get(work.path, 0))
+        free = self._settings.moves_at_once - len(self._carried)
+        self._crowded = len(due) > free
+        for work in due[: max(0, free)]:
+            thread = threading.Thread(
+                target=self._carry, args=(work, stop), name=work.path, daemon=True
+            )
+            self._carried[work.path] = thread
+            thread.start()
 
     def _works(self) -> Iterator[Work]:
         for info in read_cells(self._registry):
@@ -153,8 +160,9 @@ class Mover:
             _log.warning("a move waits", record=work.path, why=str(error))
 
     def carry(self, work: Work, stop: threading.Event) -> None:
-        """Take it as far as it goes without an operator."""
-        carrier = work.carrier()
+        """Take it as far as it goes without an operator, or until others wait for their turn and it
+        waits for something itself: for one of them, maybe."""
+        carrier = self._carriers.setdefault(work.path, work.carrier())
         while not stop.is_set():
             found = work.due()
             if found is None:
@@ -166,6 +174,9 @@ class Mover:
                 wait_ms = WAIT_MS
             except Unavailable as error:
                 wait_ms = carrier.wait_for(found, str(error))
+            if wait_ms == WAIT_MS and self._crowded:
+                self._turns[work.path] = self._clock.monotonic_ms()
+                return
             if wait_ms:
                 stop.wait(wait_ms / 1000)
 

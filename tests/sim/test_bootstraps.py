@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,19 @@ from cell.dashboard import PageQuery
 from cell.ingest import IngestSettings
 from cell.tables import Row
 from firehose.event import Lane
+from ops.config import Config
+from ops.config_settings import Mover as MoverSection
+from ops.config_settings import Platform
+from ops.embedded import Embedded
+from ops.new_cells import begin_new_cell
+from ops.platform_port import NewCell
 from ops.table_hash import table_hash
 from router.bootstraps import AGAIN_MS, STAGES, changed, check_verified
 from router.carrier import When
 from router.cells import BootstrapStage, CellInfo, CellState, become, change_cell, read_cell
 from router.move_records import Wanted, open_moves, read_move
 from router.moves import VERIFIED_MS_MAX, MoveState, Refused, let_switch, next_steps
+from tests.contract.patience import until
 from tests.oracle.compare import difference, line_of
 from tests.oracle.model import BOTH
 from tests.oracle.operations import Published
@@ -31,6 +39,7 @@ POINTS = [
     for when in When
 ]
 STEPS_MAX = 400
+PATIENCE_S = 60.0
 
 
 @pytest.fixture
@@ -305,3 +314,41 @@ def test_tables_of_another_cell_are_not_taken(life: Life) -> None:
     info = world.bring_up("c")
     assert info.state is CellState.PROVISIONING
     assert "another cell" in info.bootstrap.trouble
+
+
+def test_what_waits_keeps_nobody_from_being_carried(tmp_path: Path) -> None:
+    """A mover of one move at a time: the cell waits for its rehearsals, and they for the mover."""
+    section = Platform(data=str(tmp_path / "site"), cells=2)
+    config = Config(platform=section, mover=MoverSection(moves_at_once=1))
+    with Embedded(tmp_path / "site", 2, config=config) as platform:
+        SmallLife(platform.dashboard, lambda *_: None, random.Random(3)).go_on(60)
+        registry = platform.seams.registry
+        for name in ("c", "d"):
+            begin_new_cell(registry, NewCell(name, "a", 0.3), "test", 1)
+
+        def verified() -> bool:
+            found = [read_cell(registry, name).info for name in ("c", "d")]
+            return all(info.bootstrap is not None and info.bootstrap.verified_ms for info in found)
+
+        until("two cells are verified by a mover of one move", verified, PATIENCE_S)
+        carried = [read_move(registry, i).move for i in open_moves(registry)]
+    assert {move.target for move in carried} == {"c", "d"}
+    slices = sorted((move.start, move.last) for move in carried)
+    assert all(last < start for (_, last), (start, _) in pairwise(slices))
+
+
+def test_a_sample_that_is_found_wrong_later_is_not_verified_any_more(life: Life) -> None:
+    world = life.world
+    life.add(sample=1.0)
+    life.bring_up(BootstrapStage.VERIFIED, events=0)
+    target = world.cells["c"].stores.tables
+    for row in target.scan(keys.INBOX, b"\0", b"", 10_000):
+        target.put(keys.INBOX, [row._replace(value=keys.GONE)])
+    world.clock.ms += AGAIN_MS
+    for _ in range(60):
+        info = world.bring_up("c")
+        life.all_go_on()
+    assert "needs a look" in info.bootstrap.waits_for
+    with pytest.raises(Refused) as refused:
+        check_verified(info, world.clock.now_ms())
+    assert refused.value.cause == "not_verified"
