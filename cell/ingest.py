@@ -207,7 +207,7 @@ class IngestWorker:
             raise Unavailable(
                 f"cell {self._stores.name} has lost its tables: they know nothing of partition "
                 f"{lost[0]}, of which it had applied {committed[lost[0]]} events; restore it by "
-                "`cellctl restore-cell`"
+                "`cellctl restore-cell DIR`"
             )
 
     def _start(

@@ -63,7 +63,7 @@ class CellDesk:
         registry = self._seams.registry
         if new.redis and self._profile == "embedded":
             raise BadRequest("endpoint", "the embedded profile keeps a cell in a file: give none")
-        new = replace(new, donor=donor_for(registry, new.donor))
+        new = replace(new, donor=donor_for(registry, self._facts, new.donor))
         tables = self._seams.cell(new.donor).tables if new.donor else None
         return plan_new_cell(registry, tables, self._facts, new)
 
@@ -80,7 +80,13 @@ class CellDesk:
 
         Raises NotFound.
         """
-        return self._edited(name, lambda info: msgspec.structs.replace(info, cordoned=cordoned))
+
+        def cordon(info: CellInfo) -> CellInfo:
+            if info.state is CellState.RETIRED:
+                raise Refused(info.state.value, f"cell {name} is retired: no move chooses it")
+            return msgspec.structs.replace(info, cordoned=cordoned)
+
+        return self._edited(name, cordon)
 
     def drain_plan(self, name: str) -> Sequence[Transfer]:
         """Where all goes that a cell is home to, but for what is on its way already.
@@ -156,11 +162,14 @@ class CellDesk:
         real = [m for m in moves if not m.rehearsal]
         view = self._view(info, slices, real)
         if view.slices or view.leaving or view.arriving:
+            count = len(view.leaving) + len(view.arriving)
+            remedy = f"`cellctl drain-cell {info.name} --execute --wait` first"
+            if not view.slices:
+                remedy = "wait until they are over, sweeping included (`cellctl list-moves`)"
             raise Refused(
                 "not_empty",
-                f"cell {info.name} is home to {view.share:.2%} of the readers and has "
-                f"{len(view.leaving) + len(view.arriving)} moves under way: "
-                f"`cellctl drain-cell {info.name}` first, and wait for its moves to finish",
+                f"cell {info.name} is home to {view.share:.2%} of the readers and has {count} "
+                f"moves under way: {remedy}",
             )
 
     def _not_moving(self, transfers: Sequence[Transfer]) -> Sequence[Transfer]:

@@ -4,10 +4,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from cell.state import homes_now
 from ops.platform_port import CellStatus
 from ops.wiring.seams import Seams
 from router.cells import CellInfo
 from router.preflight import CellFacts
+from router.routes import read_routes
 
 FRESH_MS = 2_000
 """One command may begin hundreds of moves: so long what was found of a cell is good for others."""
@@ -35,11 +37,14 @@ class Facts:
 
     def _ask(self, info: CellInfo) -> CellFacts:
         status = self._status_of(info)
-        fragments = 0
+        fragments, lost = 0, False
         if status.lag_s is not None:
             states = self._seams.cell(info.name).state().read()
             fragments = max(len(state.residents) for state in states.values())
-        return CellFacts(info, status.lag_s, status.dead_letters, fragments, self.disk_used())
+            routed = info.name in read_routes(self._seams.registry).slices.cells()
+            lost = routed and not homes_now(states.values()).ranges
+        used = self.disk_used()
+        return CellFacts(info, status.lag_s, status.dead_letters, fragments, used, lost)
 
     def disk_used(self) -> float | None:
         """The share of the disk of the platform's folder that is used; None: it is elsewhere."""

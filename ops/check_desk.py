@@ -8,7 +8,8 @@ from ops.cell_check import CellChecker
 from ops.cells_diff import CellsComparison
 from ops.checks_port import Audit, AuditSettings, CellCheck, CellsDiff, Steps
 from ops.wiring.seams import Seams
-from router.cells import read_cell
+from router.cells import APPLYING, CellInfo, read_cell
+from router.moves import Refused
 from router.registry import Registry
 from router.routes import read_routes
 from router.slices import Slices
@@ -26,7 +27,7 @@ class CheckDesk:
     def verify_cell(self, cell: str, sample: Sample, seed: int, moved_on: Steps) -> CellCheck:
         """A sample of the readers whom the routes name the cell for. Raises NotFound,
         Unavailable."""
-        read_cell(self._seams.registry, cell)
+        _check_applies(read_cell(self._seams.registry, cell).info)
         slices = read_routes(self._seams.registry).slices
         homed = [(s.start, slices.end(i) - 1) for i, s in enumerate(slices) if s.cell == cell]
         checker = CellChecker(self._seams.cell(cell), self._seams.clock.now_ms())
@@ -35,7 +36,7 @@ class CheckDesk:
     def diff_cells(self, a: str, b: str, within: Range, moved_on: Steps) -> CellsDiff:
         """The posts of two cells side by side. Raises NotFound, BadRequest(cells), Unavailable."""
         for name in (a, b):
-            read_cell(self._seams.registry, name)
+            _check_applies(read_cell(self._seams.registry, name).info)
         if a == b:
             raise BadRequest("cells", f"{a} and {b} are one cell: name two")
         comparison = CellsComparison(self._seams.cell(a), self._seams.cell(b))
@@ -68,3 +69,10 @@ class _Homes:
     def cell(self, place: int) -> str:
         """The cell that a place is homed in."""
         return self.slices().at(place).cell
+
+
+def _check_applies(info: CellInfo) -> None:
+    """Raises Refused for a cell that applies nothing: it has nothing to be held against."""
+    if info.state not in APPLYING:
+        why = f"cell {info.name} is {info.state} and applies nothing: there is nothing to check"
+        raise Refused(info.state.value, f"{why}; `cellctl list-cells` has the others")

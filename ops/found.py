@@ -45,7 +45,7 @@ from ops.stack.process import is_running
 from ops.stack.state import RecordedChild, read_state
 from ops.template.tls import peer_context
 from ops.wiring.seams import Seams
-from router.cells import APPLYING, CellInfo, read_cell, read_cells
+from router.cells import APPLYING, RUNNING, CellInfo, read_cell, read_cells
 from router.flags import read_flags, set_flag
 from router.routes import read_routes
 from router.services import ServiceInfo, read_roles, read_services
@@ -170,6 +170,8 @@ class FoundPlatform:
         self._seams.close()
 
     def _cell(self, info: CellInfo) -> CellStatus:
+        if info.state not in RUNNING:
+            return CellStatus(info.name, info.state.value, None)
         try:
             stores = self._seams.cell(info.name)
             firehose = stores.firehose

@@ -10,7 +10,6 @@ from ops.platform_port import NewCell, NewCellPlan
 from router.cells import Bootstrap, CellInfo, CellState, add_cell, read_cell, read_cells
 from router.history import Happened
 from router.moves import Refused
-from router.placement import takers
 from router.preflight import Blocker, donor_blockers
 from router.registry import Registry
 from router.slices import PLACES, check_cell_name
@@ -45,14 +44,14 @@ def plan_new_cell(
     return NewCellPlan(new, tuple(found), posts, size, SETTLE_S + size / BYTES_PER_S)
 
 
-def donor_for(registry: Registry, asked: str) -> str:
-    """The cell to copy posts from: the one asked for, else the first active one; empty: none.
-
-    Raises NotFound for an unknown one.
-    """
+def donor_for(registry: Registry, facts: Facts, asked: str) -> str:
+    """The cell to copy posts from: the one asked for, else the first active one in whose way
+    nothing stands, else the first active one; empty: none. Raises NotFound for an unknown one."""
     if asked:
         return read_cell(registry, asked).info.name
-    return next(iter(takers(read_cells(registry))), "")
+    able = [i for i in read_cells(registry) if i.state is CellState.ACTIVE]
+    fit = [info for info in able if not donor_blockers(facts.of(info), None)]
+    return next((info.name for info in (*fit, *able)), "")
 
 
 def begin_new_cell(registry: Registry, new: NewCell, by: str, now_ms: int) -> CellInfo:

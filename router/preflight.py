@@ -19,7 +19,8 @@ class CellFacts(NamedTuple):
     """A cell as far as it matters to a move.
 
     `lag_s` None: it cannot be reached, or nobody applies anything. `fragments`: ranges of readers
-    it lists. `disk_used`: share of its disk that is used; None: not known.
+    it lists. `disk_used`: share of its disk that is used; None: not known. `lost`: it knows none of
+    the readers whom the routes have there.
     """
 
     info: CellInfo
@@ -27,6 +28,7 @@ class CellFacts(NamedTuple):
     dead_letters: int = 0
     fragments: int = 0
     disk_used: float | None = None
+    lost: bool = False
 
 
 class Blocker(NamedTuple):
@@ -65,6 +67,9 @@ def _of_any(cell: CellFacts) -> list[Blocker]:
             )
         ]
     found: list[Blocker] = []
+    if cell.lost:
+        why = f"cell {name} knows none of its readers: its tables were lost, or are being restored"
+        found.append(Blocker("lost", f"{why}; `cellctl restore-cell DIR` (docs/disaster.md)"))
     if cell.dead_letters:
         found.append(
             Blocker(
@@ -92,7 +97,10 @@ def _of_target(cell: CellFacts) -> list[Blocker]:
         )
     if cell.info.cordoned:
         found.append(
-            Blocker("cordoned", f"cell {name} is cordoned: `cellctl cordon-cell {name} --undo`")
+            Blocker(
+                "cordoned",
+                f"cell {name} is cordoned: `cellctl cordon-cell {name} --undo --execute`",
+            )
         )
     found += _behind(cell)
     if cell.disk_used is not None and cell.disk_used > SPACE_SHARE:

@@ -13,8 +13,6 @@ from operator import le
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-
 from cell import keys
 from cell.backup_files import ChunkFile, Manifest, check_files, read_manifest
 from cell.backup_load import holds_anything, load
@@ -26,7 +24,15 @@ from firehose.checkpoint import Checkpoints
 from idgen.clock import Clock
 from idgen.errors import BadRequest, Conflict
 from router.backup import outside, routed, slices_of
-from router.cells import TRANSITIONS, CellInfo, CellState, change_cell, read_cell, read_cells
+from router.cells import (
+    TRANSITIONS,
+    CellInfo,
+    CellState,
+    become,
+    change_cell,
+    read_cell,
+    read_cells,
+)
 from router.cluster import read_cluster
 from router.moves import Refused
 from router.new_homes import tell_new_homes
@@ -256,8 +262,8 @@ class Restore:
             if following is None:
                 return  # it is there already
             try:
-                changed = msgspec.structs.replace(info, state=following)
-                change_cell(self._registry, changed, version)
+                became = become(info, what, "restore-cell", self._clock.now_ms())
+                change_cell(self._registry, became, version)
             except Conflict:
                 if attempt == _TRIES - 1:
                     raise

@@ -11,7 +11,8 @@ from ops.cellctl.seat import Seat
 def command(seat: Seat, cell: str, execute: bool) -> None:
     """Activate a cell: moves may choose it again.
 
-    For a cell that is draining; moves under way go on.
+    For one that was added and is dark, once it is verified: its sample leaves, and readers may be
+    moved there. And for one that is draining; moves under way go on.
 
     \b
     Examples:

@@ -84,6 +84,8 @@ def command(
       cellctl add-cell c
       cellctl add-cell c --execute --wait
       cellctl add-cell c --donor a --dark-sample 5% --execute
+      cellctl add-cell c --endpoint hbase-thrift1=h:9090 --endpoint hbase-thrift2=h:9091
+      --endpoint redis=h:6379 --execute
     """
     given = dict(endpoints)
     if len(given) != len(endpoints):
@@ -95,7 +97,9 @@ def command(
         seat.answer(_plan_document(plan), lambda: _draw_plan(plan))
     if plan.blockers:
         reasons = "; ".join(f"[{each.cause}] {each.why}" for each in plan.blockers)
-        raise Ended(Exit.PRECONDITION, f"no cell was added; {reasons}")
+        taken = any(each.cause == "name_taken" for each in plan.blockers)
+        code = Exit.CONFLICT if taken else Exit.PRECONDITION
+        raise Ended(code, f"no cell was added; {reasons}")
     if not execute:
         return
     view = cells.add(new)

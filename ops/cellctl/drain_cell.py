@@ -1,10 +1,14 @@
 """`cellctl drain-cell`: all readers of a cell to the others."""
 
+from collections.abc import Sequence
+
 import click
 
+from ops.cellctl.move_text import who_of
 from ops.cellctl.rehoming import keep_option, rehome
 from ops.cellctl.seat import Seat, at_platform
 from router.move_records import Wanted
+from router.moves import ENDS, Move
 
 
 @click.command("drain-cell")
@@ -28,16 +32,24 @@ def command(seat: Seat, cell: str, keep_ms: int, execute: bool, wait: bool) -> N
     view = cells.describe(cell)
     wanted = [Wanted(t.start, t.last, t.target, 0, keep_ms) for t in cells.drain_plan(cell)]
 
-    if view.leaving:
-        moves = ", ".join(map(str, view.leaving))
-        click.echo(
-            f"cellctl: left out is what moves {moves} carry; do this again when they are over "
-            "(`cellctl complete-move`)",
-            err=True,
-        )
+    if view.info.state.value != "draining":
+        cells.change(cell, "drain", execute=False)
+    _tell_left_out([seat.platform.moves.show(i).move for i in view.leaving])
 
     def begin() -> None:
         if view.info.state.value != "draining":
             cells.change(cell, "drain")
 
-    rehome(seat, wanted, execute=execute, wait=wait, before=begin)
+    rehome(seat, wanted, execute=execute, wait=wait, before=begin, to_the_end=True)
+
+
+def _tell_left_out(moves: Sequence[Move]) -> None:
+    """What is on its way already is no part of the plan."""
+    for move in moves:
+        remedy = f"`cellctl complete-move {move.id} --execute`"
+        if move.rehearsal:
+            remedy = f"it ends when cell {move.target} is activated or retired"
+        elif move.state in ENDS:
+            remedy = "it is being finished: wait"
+        what = f"left out is {who_of(move)}, which move {move.id} carries ({move.state})"
+        click.echo(f"cellctl: {what}: {remedy}", err=True)

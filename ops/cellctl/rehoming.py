@@ -84,9 +84,11 @@ def rehome(
     execute: bool,
     wait: bool,
     before: Callable[[], object] = lambda: None,
+    to_the_end: bool = False,
 ) -> None:
     """Print the plans, or begin the moves and give their ids; what has to be done `before` them
-    is, once nothing stands in their way."""
+    is, once nothing stands in their way. `to_the_end`: `wait` is until nothing of completed moves
+    is left to be done, sweeping included."""
     moves = seat.platform.moves
     plans = [moves.plan(wanted) for wanted in all_wanted]
     if not execute:
@@ -99,7 +101,7 @@ def rehome(
     before()
     begun = [moves.begin(plan.wanted) for plan in plans]
     if wait:
-        begun = _followed(seat, begun)
+        begun = _followed(seat, begun, to_the_end=to_the_end)
     seat.answer([document(view) for view in begun], lambda: _draw_begun(begun))
     failed = [view.move.id for view in begun if view.move.trouble]
     if failed:
@@ -116,6 +118,9 @@ def _draw_plans(plans: Sequence[MovePlan]) -> None:
         )
         for blocker in plan.blockers:
             click.echo(f"  blocked [{blocker.cause}]: {harmless(blocker.why)}")
+    if not plans:
+        click.echo("nothing is to be moved")
+        return
     click.echo("what is done, in this order:")
     for number, step in enumerate(STEPS, 1):
         click.echo(f"  {number}. {step}")
@@ -128,7 +133,7 @@ def _draw_begun(begun: Sequence[MoveView]) -> None:
         draw(view)
 
 
-def _followed(seat: Seat, begun: Sequence[MoveView]) -> list[MoveView]:
+def _followed(seat: Seat, begun: Sequence[MoveView], *, to_the_end: bool) -> list[MoveView]:
     """Look until the moves have switched and are kept, have ended, or wait for somebody."""
     ids = [view.move.id for view in begun]
     bar = Progress(
@@ -149,7 +154,7 @@ def _followed(seat: Seat, begun: Sequence[MoveView]) -> list[MoveView]:
                     move = view.move
                     words = f"{move.state}, {move.rows:,} rows {move.waits_for}"
                     bar.update(tasks[move.id], completed=_reached(view), words=harmless(words))
-                if all(_settled(view) for view in views):
+                if all(_settled(view, to_the_end=to_the_end) for view in views):
                     return views
                 seat.surroundings.pause(LOOK_S)
     except KeyboardInterrupt:
@@ -163,8 +168,10 @@ def _reached(view: MoveView) -> int:
     return STATES.index(state) if state in STATES else len(STATES) - 1
 
 
-def _settled(view: MoveView) -> bool:
+def _settled(view: MoveView, *, to_the_end: bool) -> bool:
     move = view.move
+    if to_the_end and move.state is MoveState.COMPLETED:
+        return move.finished
     if move.state not in STATES or move.state is MoveState.COMPLETED or move.trouble:
         return True
     if move.state is MoveState.SWITCHED:

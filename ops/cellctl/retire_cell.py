@@ -11,7 +11,8 @@ from ops.cellctl.seat import Seat
 def command(seat: Seat, cell: str, execute: bool) -> None:
     """Retire a cell that is home to nobody.
 
-    It is not started any more. Its data stay until somebody deletes them.
+    Or one that was added and is not active yet. It is not started any more, and its name is not
+    given again. Its data stay until somebody deletes them.
 
     \b
     Examples:

@@ -125,7 +125,7 @@ def _tell(status: Status, json_wanted: bool) -> None:
     if json_wanted:
         click.echo(as_json(status, one_line=True))
         return
-    cells = ", ".join(cell.name for cell in status.cells)
+    cells = ", ".join(cell.name for cell in status.cells if cell.state != "retired")
     click.echo(f"ready: {status.profile} platform in {status.folder}, cells {cells}")
     for service in status.services:
         if service.address or service.admin:

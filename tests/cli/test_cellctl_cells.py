@@ -82,7 +82,7 @@ def _page_of(site: Shell, reader: int, cell: str) -> dict[str, object] | None:
 
 
 def test_what_cannot_be_is_told_with_a_remedy(site: Shell) -> None:
-    assert "[name_taken]" in refused(site, 5, "add-cell", "a")
+    assert "[name_taken]" in refused(site, 4, "add-cell", "a")
     assert "no cell 'x'" in refused(site, 3, "add-cell", "d", "--donor", "x")
     assert "1 to 32 of a-z" in refused(site, 2, "add-cell", "D")
     assert "write it as 50%" in refused(site, 2, "add-cell", "d", "--dark-sample", "much")
@@ -107,7 +107,7 @@ def test_a_cell_that_is_being_added_outlives_the_platform(site: Shell) -> None:
     site.done("retire-cell", "d", "--execute")
     until("its sample ends", lambda: not site.json("list-moves"), PATIENCE_S)
     assert cells(site) == {"a": "active", "b": "active", "c": "active", "d": "retired"}
-    assert "was retired" in refused(site, 5, "add-cell", "d")
+    assert "was retired" in refused(site, 4, "add-cell", "d")
     assert "[retired]" in refused(site, 5, "activate-cell", "d", "--execute")
     site.done("down")
     site.done("up", "--detach")
