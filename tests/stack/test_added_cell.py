@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from cell import keys
-from cell.dashboard import Page, PageQuery
+from cell.dashboard import LIMIT_DEFAULT, Page, PageQuery
 from firehose.event import Lane
 from idgen.errors import DashcellError
 from ops import addresses
@@ -117,7 +117,7 @@ class World:
         return table_hash(self.seams.cell(cell).tables, [keys.POSTS])
 
     def page(self, reader: int) -> Page | None:
-        return self._asked(PageQuery(reader, frozenset(Lane), limit=100, hydrate=False))
+        return self._asked(PageQuery(reader, frozenset(Lane)))
 
     def _asked(self, query: PageQuery) -> Page | None:
         try:
@@ -130,7 +130,7 @@ class World:
         cells: set[str] = set()
         for reader in READERS:
             page = until(f"a page of {reader}", lambda r=reader: self.page(r), PATIENCE_S)
-            want = self.model.entries(reader, BOTH, set())[:100]
+            want = self.model.entries(reader, BOTH, set())[:LIMIT_DEFAULT]
             got = [line_of(entry) for entry in page.entries]
             assert got == want, difference(want, got)
             cells.add(page.cell)
