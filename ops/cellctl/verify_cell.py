@@ -82,12 +82,18 @@ def command(seat: Seat, cell: str, sample: Sample, seed: int | None) -> None:
             Exit.FAILED,
             f"cell {cell} is not verified: {check.found:,} things are not as they must be",
         )
+    if not check.readers:
+        raise Ended(
+            Exit.PRECONDITION,
+            "no reader was picked, so nothing is known: nobody is homed there, or the --sample is "
+            "too small",
+        )
 
 
 def _document(check: CellCheck) -> dict[str, Any]:
     return {
         "cell": check.cell,
-        "verified": not check.found,
+        "verified": bool(check.readers) and not check.found,
         "seed": check.seed,
         "readers": check.readers,
         "moved_away": check.moved_away,
@@ -99,13 +105,11 @@ def _document(check: CellCheck) -> dict[str, Any]:
 
 
 def _draw(check: CellCheck) -> None:
-    verified = "NOT verified" if check.found else "verified"
+    verified = "verified" if check.readers and not check.found else "NOT verified"
     click.echo(
         f"cell {check.cell} {verified}: {len(check.readers):,} readers, {check.entries:,} entries, "
         f"{check.edges:,} edges, {check.marks:,} marks; the same again with --seed {check.seed}"
     )
-    if not check.readers and not check.found:
-        click.echo("  no reader was picked: nobody is homed there, or the --sample is too small")
     if check.moved_away:
         click.echo(f"  {check.moved_away:,} of the readers had moved to another cell meanwhile")
     draw_findings(check.findings, check.found)

@@ -82,7 +82,10 @@ def test_a_verified_cell_is_told_with_the_seed_that_repeats_it(bench: Bench) -> 
 
 def test_a_sample_of_nobody_is_told(bench: Bench) -> None:
     given(bench, CellCheck("a", 7, (), 0, 0, 0, 0, (), 0))
-    assert "  no reader was picked: " in bench.done("verify-cell", "a")
+    ended = bench.run("verify-cell", "a")
+    assert ended.exit_code == 5
+    assert "no reader was picked, so nothing is known" in ended.stderr
+    assert "cell a NOT verified" in ended.stdout
 
 
 def test_without_a_seed_another_is_drawn_each_time(bench: Bench) -> None:
