@@ -79,6 +79,7 @@ class MovesHeld:
         self._mover = Mover(
             seams.registry,
             seams.cell,
+            seams.checkpoints,
             seams.clock,
             "the mover of the test",
             MoverSettings(moves_at_once=2 * len(places()), sweep_after_ms=0),
