@@ -9,7 +9,7 @@ from idgen.ids import spread
 from ops.platform_port import Moves
 from ops.wiring.stack import StackSeams
 from router.carrier import MoverSettings, When
-from router.move_records import Wanted, create_move, read_move
+from router.move_records import MOVES, Wanted, create_move, read_move
 from router.mover import Mover
 from router.moves import STAGES, MoveState, Stage
 from tests.contract.patience import until
@@ -160,7 +160,7 @@ class MovesHeld:
         """Called by the thread of a move, which is named after it."""
         if when is not When.BEFORE or self._let_go.is_set():
             return
-        move_id = int(threading.current_thread().name.removeprefix("move "))
+        move_id = int(threading.current_thread().name.removeprefix(f"{MOVES}/"))
         place = self._held_at.get(move_id)
         if place is None or place.stage is not stage:
             return
