@@ -11,6 +11,7 @@ from typing import Self
 from cell.dashboard import Dashboard
 from cell.ingest import IngestSettings, IngestWorker, group_of
 from cell.stores import CellStores
+from ops.applying import ApplyingWorker
 from ops.embedded import Embedded, EmbeddedCell
 from ops.move_desk import MoveDesk
 from ops.platform_port import CellStatus, Moves
@@ -168,7 +169,7 @@ class EmbeddedWorld:
         try:
             until("the worker writes", waiting.is_set, WAIT_S)
             stop = threading.Event()
-            other = found._make_worker()
+            other = found.applying._make_worker()
             thread = threading.Thread(target=other.run, args=(stop,), name="takes over")
             thread.start()
             try:
@@ -204,12 +205,15 @@ class _Tuned(Embedded):
         finally:
             self.seams.cell = whole  # type: ignore[method-assign]
         if self._tuned is not None:
-            found._make_worker = lambda: IngestWorker(
-                found.stores,
-                self.seams.checkpoints(),
-                holder_name(),
-                self.seams.clock,
-                self._tuned,
-            )
-            found.worker = found._make_worker()
+            found._make_applying = lambda: self._applying(found.stores)
+            found.applying = found._make_applying()
         return found
+
+    def _applying(self, stores: CellStores) -> ApplyingWorker:
+        seams = self.seams
+
+        def worker() -> IngestWorker:
+            checkpoints = seams.checkpoints()
+            return IngestWorker(stores, checkpoints, holder_name(), seams.clock, self._tuned)
+
+        return ApplyingWorker(seams.registry, stores.name, seams.clock, worker)

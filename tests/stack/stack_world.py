@@ -11,7 +11,7 @@ from redis import Redis
 
 from cell.dashboard import Dashboard
 from cell.ingest import group_of
-from idgen.errors import Conflict
+from idgen.errors import Conflict, Unavailable
 from ops import addresses
 from ops.config import Config
 from ops.config_settings import Platform as PlatformSection
@@ -59,6 +59,7 @@ class StackWorld:
             pytest.skip(f"REAL SERVERS MISSING, NOT TESTED: {error}")
         self._zookeeper = addresses.read(self._folder).registry
         self._seams = StackSeams(self._config, self._zookeeper)
+        self._checkpoints = self._seams.checkpoints()
         return self
 
     def __exit__(
@@ -114,8 +115,14 @@ class StackWorld:
         return self._running.platform.moves
 
     def home(self, place: int) -> str:
-        """By the routes in the registry."""
-        return of_seams.home(self._seams, place)
+        """By the routes in the registry, which may be away for a while."""
+        return until("the routes are read", lambda: self._home(place), READY_S)
+
+    def _home(self, place: int) -> str:
+        try:
+            return of_seams.home(self._seams, place)
+        except Unavailable:
+            return ""
 
     def reader_after(self, cell: str, place: int) -> int:
         """By the cell's tables."""
@@ -127,7 +134,7 @@ class StackWorld:
 
     def replayed(self, cell: str) -> bool:
         """Whether the cell's group has committed the end of the log."""
-        committed = self._seams.checkpoints().committed(group_of(cell))
+        committed = self._checkpoints.committed(group_of(cell))
         spans = self._seams.firehose().spans()
         return all(committed.get(p, s.start) >= s.end for p, s in enumerate(spans))
 
