@@ -24,6 +24,7 @@ from cell.backup_files import (
     write_chunk,
     write_manifest,
 )
+from cell.post_rows import read_posts
 from cell.residents import Homes, Ranges, common
 from cell.slice_rows import Walked, legs_of, read_piece
 from cell.state import homes_now
@@ -35,7 +36,7 @@ from idgen.ids import U64
 PIECE_ROWS = 50_000
 """Rows of one read, and of one file: about 2 MB before they are compressed."""
 PIECE_POSTS = 500
-"""A post takes up to 200 KB."""
+"""Of one file, which has about 4 MiB at most."""
 LETTERS_PIECE = 50
 
 
@@ -147,14 +148,11 @@ class _Taking:
             self._write(self._held_of, FixedRows(*(np.concatenate(each) for each in columns)))
 
     def _take_posts(self) -> None:
-        start = b""
-        while True:
-            rows = self._stores.tables.scan(keys.POSTS, start, b"", PIECE_POSTS)
+        start = b"\0"
+        while start:
+            rows, _, start = read_posts(self._stores.tables, start, b"", PIECE_POSTS)
             if rows:
                 self._write(keys.POSTS, rows)
-            if len(rows) < PIECE_POSTS:
-                return
-            start = rows[-1].key + b"\0"
 
     def _take_letters(self) -> None:
         after = ""

@@ -217,6 +217,7 @@ class StackCells:
         self._stack = stack
         self._registry = registry
         self._zookeeper = zookeeper
+        self._started: dict[str, CellAddresses] = {}
 
     def follow(self, infos: Sequence[CellInfo]) -> None:
         """Start servers for cells that have none, services for those that have to run, and stop
@@ -230,28 +231,36 @@ class StackCells:
                 self._end(info.name)
 
     def _begin_servers(self, info: CellInfo) -> None:
-        supervisor, name = self._stack.supervisor, info.name
+        name = info.name
         if info.bootstrap is not None and info.bootstrap.trouble:
             return
-        try:
-            planner = self._stack.planner((name,))
+        if name not in self._started:  # they are, where the registry was away before it was told
             try:
-                children, found = planner.plan_cell(name, self._zookeeper)
-                supervisor.start_all(children)
-                supervisor.wait_ready([child.name for child in children], READY_S)
-            finally:
-                planner.close()
-        except StackError as error:
-            self._in_trouble(name, f"its servers cannot be started: {error}")
-            return
-        self._stack.with_servers(name)
-        tell_addresses(self._registry, [_cell_info(name, found)])
+                self._started[name] = self._start_servers(name)
+            except StackError as error:
+                self._in_trouble(name, f"its servers cannot be started: {error}")
+                return
+            self._stack.with_servers(name)
+        tell_addresses(self._registry, [_cell_info(name, self._started[name])])
+
+    def _start_servers(self, cell: str) -> CellAddresses:
+        supervisor = self._stack.supervisor
+        planner = self._stack.planner((cell,))
+        try:
+            children, found = planner.plan_cell(cell, self._zookeeper)
+            supervisor.start_all(children)
+            supervisor.wait_ready([child.name for child in children], READY_S)
+        finally:
+            planner.close()
+        return found
 
     def _begin_services(self, cell: str) -> None:
-        known = self._stack.supervisor.names()
-        for spec in self._stack.services_of(cell, self._zookeeper):
-            if spec.name not in known:
-                self._stack.supervisor.start(spec)
+        """All of them, once: whoever stops one of them later means it. Asked for again and again,
+        and each service that is made takes ports."""
+        supervisor = self._stack.supervisor
+        if any(_is_service_of(name, cell) for name in supervisor.names()):
+            return
+        supervisor.start_all(self._stack.services_of(cell, self._zookeeper))
 
     def _end(self, cell: str) -> None:
         """Stop all of a cell, what depends on others first."""
@@ -271,9 +280,12 @@ class StackCells:
 
 def _is_of(child: str, cell: str) -> bool:
     """Whether a child is a server or a service of a cell."""
-    services = (f"ingest-{cell}", f"dashboard-{cell}")
     servers = (redis.name(cell), *(hbase.name(cell, role) for role in hbase.ROLES))
-    return child.partition(".")[0] in services or child in servers
+    return _is_service_of(child, cell) or child in servers
+
+
+def _is_service_of(child: str, cell: str) -> bool:
+    return child.partition(".")[0] in (f"ingest-{cell}", f"dashboard-{cell}")
 
 
 def _on_stderr(line: str) -> None:
