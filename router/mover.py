@@ -116,15 +116,16 @@ class Mover:
         free = self._settings.moves_at_once - len(self._carried)
         self._crowded = len(due) > free
         for work in due[: max(0, free)]:
+            carrier = self._carriers.setdefault(work.path, work.carrier())
             thread = threading.Thread(
-                target=self._carry, args=(work, stop), name=work.path, daemon=True
+                target=self._carry, args=(work, carrier, stop), name=work.path, daemon=True
             )
             self._carried[work.path] = thread
             thread.start()
 
     def _works(self) -> Iterator[Work]:
         for info in read_cells(self._registry):
-            if info.bootstrap is not None:
+            if bootstraps.is_due(info, self._clock.now_ms()):
                 due = partial(self._due_cell, info.name)
                 yield Work(cell_path(info.name), due, self._bootstrap_carrier)
         for move_id in open_moves(self._registry):
@@ -148,21 +149,20 @@ class Mover:
             self._registry, self._cells, self._clock, self._name, self._settings, self._reach
         )
 
-    def _carry(self, work: Work, stop: threading.Event) -> None:
+    def _carry(self, work: Work, carrier: Carrying, stop: threading.Event) -> None:
         try:
             if not hold(self._registry, work.path, self._name):
                 return
             try:
-                self.carry(work, stop)
+                self.carry(work, carrier, stop)
             finally:
                 let_go(self._registry, work.path)
         except DashcellError as error:  # whoever looks next takes it up again
             _log.warning("a move waits", record=work.path, why=str(error))
 
-    def carry(self, work: Work, stop: threading.Event) -> None:
+    def carry(self, work: Work, carrier: Carrying, stop: threading.Event) -> None:
         """Take it as far as it goes without an operator, or until others wait for their turn and it
         waits for something itself: for one of them, maybe."""
-        carrier = self._carriers.setdefault(work.path, work.carrier())
         while not stop.is_set():
             found = work.due()
             if found is None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cell import keys
-from cell.backup_files import ChunkFile, Manifest, check_files, read_manifest
+from cell.backup_files import Manifest, check_files, read_manifest
 from cell.backup_load import holds_anything, load
 from cell.ingest import group_of
 from cell.residents import Homes, Resident
@@ -103,10 +103,7 @@ class Restore:
         other_log, log_too_short, unfinished, routes_differ, arrived_since, moving, not_empty, or
         the cell's state.
         """
-        manifest = read_manifest(self._folder)
-        for file in check_files(self._folder, manifest):
-            self._tell(_checked(file))
-        return self._plan(manifest)
+        return self._plan(read_whole(self._folder, self._tell))
 
     def execute(self) -> RestorePlan:
         """Do it; the plan that was followed. The cell's workers go on by themselves then, and its
@@ -353,5 +350,10 @@ def _name(manifest: Manifest) -> str:
     return f"{manifest.cell} {manifest.created_ms} {manifest.rows} {manifest.bytes}"
 
 
-def _checked(file: ChunkFile) -> Loaded:
-    return Loaded("checking", file.rows, file.bytes)
+def read_whole(folder: Path, tell: Tell) -> Manifest:
+    """The manifest of a backup all of whose files were read and are as they were written. Raises
+    DamagedBackup."""
+    manifest = read_manifest(folder)
+    for file in check_files(folder, manifest):
+        tell(Loaded("checking", file.rows, file.bytes))
+    return manifest

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from cell.backup_files import Manifest, check_files, read_manifest
+from cell.backup_files import Manifest
 from cell.backup_load import load
 from cell.commands import SliceArrived, encode
 from cell.residents import Homes, Ranges
@@ -24,7 +24,7 @@ from router.cluster import read_cluster
 from router.move_records import overlapping
 from router.moves import ALREADY_MOVING, Refused, under_way
 from router.registry import Registry
-from router.restore import Loaded, Reach, Tell
+from router.restore import Loaded, Reach, Tell, read_whole
 from router.restore_checks import arrived_since, is_new_log, refuse_log
 from router.routes import change_routes, read_routes
 from router.slices import Slices
@@ -69,9 +69,7 @@ class SliceRestore:
         Raises DamagedBackup, and Refused: other_format, other_log, log_too_short, already_moving,
         several_homes, arrived_since, or the cell's state.
         """
-        manifest = read_manifest(self._folder)
-        for file in check_files(self._folder, manifest):
-            self._tell(Loaded("checking", file.rows, file.bytes))
+        manifest = read_whole(self._folder, self._tell)
         start, last = manifest.start, manifest.last
         if is_new_log(manifest, read_cluster(self._registry)):
             raise Refused(
