@@ -105,9 +105,7 @@ def sample_of(
                 break
 
 
-def _first_free(
-    cell: str, part: Part, moving: Sequence[Part], reader_at: ReaderAt
-) -> Part | None:
+def _first_free(cell: str, part: Part, moving: Sequence[Part], reader_at: ReaderAt) -> Part | None:
     """The first reader of a part whom no move carries, and how far none does."""
     at, last = part
     for start, end in (*sorted(moving), (last + 1, last + 1)):

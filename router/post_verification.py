@@ -39,9 +39,7 @@ class PostVerification:
     def _compare(self, work_ms: int, piece_rows: int) -> str:
         end_ms = self._clock.monotonic_ms() + work_ms
         while not self._done:
-            piece = compare_posts(
-                self._donor.tables, self._new.tables, self._next, b"", piece_rows
-            )
+            piece = compare_posts(self._donor.tables, self._new.tables, self._next, b"", piece_rows)
             self._next, self._done = piece.next_key, not piece.next_key
             self._digest = self._digest.plus(piece.target)
             self._suspects += piece.suspects

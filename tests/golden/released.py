@@ -1,11 +1,14 @@
-"""The program of an earlier release, as the repository's tag has it, to run beside today's."""
+"""The program of an earlier release, to run beside today's.
 
+It lies here as an archive, for whoever has no tags: a shallow clone, or a folder that is no clone.
+`python -m tests.golden.released TAG` writes the archive of another release, from its tag.
+"""
+
+import lzma
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
-from io import BytesIO
 from pathlib import Path
 
 RELEASE = "v0.1.0"
@@ -15,24 +18,27 @@ RUN_S = 60.0
 
 
 def checked_out(folder: Path, release: str = RELEASE) -> Path:
-    """The packages of a release, written into a folder; with today's tests beside them.
-
-    Fails where git or the tag is missing: nobody would notice that this was skipped.
-    """
-    git = shutil.which("git")
-    assert git, f"git is needed to run the program of {release} beside today's: install git"
-    asked = [git, "-C", str(ROOT), "-c", f"safe.directory={ROOT}", "archive", release, *PACKAGES]
-    got = subprocess.run(asked, capture_output=True, check=False)
-    assert got.returncode == 0, (
-        f"the program of {release} cannot be had from {ROOT}, which is a clone without its tags or "
-        f"no clone at all: `git fetch --unshallow --tags`, or `git fetch --tags` "
-        f"(git: {got.stderr.decode().strip()})"
-    )
+    """The packages of a release, written into a folder; with today's tests beside them."""
     program = folder / release
-    with tarfile.open(fileobj=BytesIO(got.stdout)) as archive:
+    with tarfile.open(archive_of(release)) as archive:
         archive.extractall(program, filter="data")
     (program / "tests").symlink_to(ROOT / "tests")
     return program
+
+
+def archive_of(release: str) -> Path:
+    """Where the packages of a release lie."""
+    return Path(__file__).with_name(f"program-{release}.tar.xz")
+
+
+def tagged(release: str) -> bytes | None:
+    """The same packages as a tar file, as the repository has them; None without git or the tag."""
+    asked = ["git", "-C", str(ROOT), "-c", f"safe.directory={ROOT}", "archive", release, *PACKAGES]
+    try:
+        got = subprocess.run(asked, capture_output=True, check=False)
+    except FileNotFoundError:
+        return None
+    return got.stdout if got.returncode == 0 else None
 
 
 def environment(program: Path) -> dict[str, str]:
@@ -62,3 +68,9 @@ def _python(program: Path, *arguments: str) -> str:
     )
     assert done.returncode == 0, f"{arguments} of {program.name}: {done.stderr[-2_000:]}"
     return done.stdout
+
+
+if __name__ == "__main__":
+    tar = tagged(sys.argv[1])
+    assert tar is not None, f"there is no git here, or no tag {sys.argv[1]}: git fetch --tags"
+    archive_of(sys.argv[1]).write_bytes(lzma.compress(tar, preset=9))

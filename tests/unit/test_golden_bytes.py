@@ -1,6 +1,9 @@
 """What is stored already stays readable: golden bytes of every format, and a platform's files as
 v0.1.0 wrote them; by today's program and by that of v0.1.0 itself."""
 
+import lzma
+import tarfile
+from io import BytesIO
 from pathlib import Path
 from typing import get_args
 
@@ -51,6 +54,20 @@ def test_every_later_format_is_read_and_written_as_it_was() -> None:
 def test_what_is_run_beside_today_is_v0_1_0(v0_1_0: Path) -> None:
     assert released.origin(v0_1_0) == v0_1_0
     assert not (v0_1_0 / "router" / "moves.py").exists()
+
+
+def test_the_archive_of_v0_1_0_is_what_its_tag_has() -> None:
+    tagged = released.tagged(released.RELEASE)
+    if tagged is None:
+        pytest.skip("a clone without its tags, or without git")
+    archive = lzma.decompress(released.archive_of(released.RELEASE).read_bytes())
+    assert _files(archive) == _files(tagged)
+
+
+def _files(tar: bytes) -> dict[str, bytes]:
+    with tarfile.open(fileobj=BytesIO(tar)) as archive:
+        members = [member for member in archive if member.isfile()]
+        return {member.name: archive.extractfile(member).read() for member in members}
 
 
 def test_v0_1_0_reads_and_writes_what_is_written_down_of_it(v0_1_0: Path) -> None:
