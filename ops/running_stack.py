@@ -274,7 +274,8 @@ class StackCells:
     def _in_trouble(self, name: str, why: str) -> None:
         self._end(name)
         found = read_cell(self._registry, name)
-        trouble = f"{why}; `cellctl retire-cell {name}`, and add another cell when it is mended"
+        remedy = f"`cellctl retire-cell {name} --execute`, and add another cell when it is mended"
+        trouble = f"{why}; {remedy}"
         change_cell(self._registry, changed(found.info, trouble=trouble), found.version)
 
 

@@ -126,7 +126,8 @@ class BootstrapCarrier:
         if _holds_rows(tables):
             why = (
                 f"the tables of cell {info.name} hold rows already: are these the servers of "
-                f"another cell? `cellctl retire-cell {info.name}`, and add one with its own"
+                f"another cell? `cellctl retire-cell {info.name} --execute`, and add one with "
+                "its own"
             )
             return self._in_trouble(info, why)
         return Step(self._became(info, "provisioned", stage=BootstrapStage.BEGIN))
@@ -171,8 +172,8 @@ class BootstrapCarrier:
         if lost:
             why = (
                 f"{lost:,} events since the copying began are no longer retained: "
-                f"`cellctl retire-cell {info.name}`, and add another with a longer retention "
-                "(firehose.retention_ms) or a faster copy (mover.rows_per_s)"
+                f"`cellctl retire-cell {info.name} --execute`, and add another with a longer "
+                "retention (firehose.retention_ms) or a faster copy (mover.rows_per_s)"
             )
             return self._in_trouble(info, why)
         stores.state().begin_as({p: PartitionState(high=o) for p, o in enumerate(bootstrap.since)})

@@ -207,12 +207,13 @@ def let_switch(move: Move, by: str, now_ms: int) -> Move:
         raise Refused(f"{move.state}", refusal(move, "switch"))
     if move.rehearsal:
         why = f"move {move.id} is a rehearsal of cell {move.target}: it is compared, never switched"
-        raise Refused("rehearsal", f"{why}; `cellctl activate-cell {move.target}`, then move them")
+        remedy = f"`cellctl activate-cell {move.target} --execute`, then move them"
+        raise Refused("rehearsal", f"{why}; {remedy}")
     if now_ms - move.verified_ms > VERIFIED_MS_MAX:
         raise Refused(
             "verification_stale",
             f"move {move.id} was verified more than {VERIFIED_MS_MAX // 60_000} minutes ago: "
-            f"`cellctl verify-move {move.id}`, and switch it then",
+            f"`cellctl verify-move {move.id} --execute`, and switch it then",
         )
     note = Happened(now_ms, move.state, by, "to be switched")
     return msgspec.structs.replace(move, stop_before_switch=False, history=(*move.history, note))

@@ -41,15 +41,20 @@ def is_new_log(manifest: Manifest, cluster: ClusterValues) -> bool:
 
 def refuse_moves(registry: Registry, cell: str) -> None:
     """While readers of a cell are on their way, it cannot be restored. Raises Refused."""
-    for move_id in open_moves(registry):
-        move = read_move(registry, move_id).move
-        if cell in (move.source, move.target) and move.state not in _OVER:
-            possible = " or ".join(f"`cellctl {s}-move {move_id}`" for s in next_steps(move))
-            raise Refused(
-                "moving",
-                f"move {move_id} is {move.state}, from cell {move.source} to {move.target}: "
-                f"end it first, by {possible}; a move to the lost cell goes back by reversing",
-            )
+    moves = [read_move(registry, move_id).move for move_id in open_moves(registry)]
+    theirs = [m for m in moves if cell in (m.source, m.target) and m.state not in _OVER]
+    if not theirs:
+        return
+    by = [
+        f"`cellctl {what}-move {' '.join(str(m.id) for m in able)} --execute`"
+        for what in ("cancel", "reverse", "complete")
+        if (able := [m for m in theirs if what in next_steps(m)])
+    ]
+    raise Refused(
+        "moving",
+        f"{len(theirs)} moves from or to cell {cell} are under way: end them first, by "
+        f"{' or '.join(by)}; those that have switched to the lost cell go back by reversing",
+    )
 
 
 def refuse_log(manifest: Manifest, stores: CellStores) -> None:

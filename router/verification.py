@@ -111,7 +111,8 @@ class Verification:
 
     def _ended(self, note: str = "", trouble: str = "") -> str:
         if trouble:
-            trouble += f"; look at them and `cellctl verify-move {self._move.id}`, or cancel it"
+            remedy = f"`cellctl verify-move {self._move.id} --execute`, or cancel it"
+            trouble += f"; look at them and {remedy}"
         self.outcome = Outcome(note, trouble)
         return ""
 

@@ -12,7 +12,8 @@ def command(seat: Seat, cell: str, execute: bool) -> None:
     """Activate a cell: moves may choose it again.
 
     For one that was added and is dark, once it is verified: its sample leaves, and readers may be
-    moved there. And for one that is draining; moves under way go on.
+    moved there. And for one that is draining: moves under way go on, unless `cellctl cancel-move`
+    is given their numbers, which `cellctl describe-cell` lists.
 
     \b
     Examples:

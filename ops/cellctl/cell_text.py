@@ -81,7 +81,7 @@ def draw(view: CellView) -> None:
     out.print(shown(f"behind the firehose: {_lag(view)}; dead letters: {view.status.dead_letters}"))
     for name, moves in (("leaving", view.leaving), ("arriving", view.arriving)):
         if moves:
-            out.print(shown(f"moves {name}: {', '.join(map(str, moves))}"))
+            out.print(shown(f"moves {name}: {' '.join(map(str, moves))}"))
     for name, addresses in (
         ("HBase, Thrift 1", info.hbase_thrift1),
         ("HBase, Thrift 2", info.hbase_thrift2),

@@ -21,7 +21,8 @@ def command(seat: Seat, cell: str, keep_ms: int, execute: bool, wait: bool) -> N
     """Drain a cell: move all its readers to the other cells.
 
     The cell takes nobody in from then on, and can be retired once it is empty. What was cut off
-    goes on when this is done again; `cellctl activate-cell` takes it back.
+    goes on when this is done again. `cellctl activate-cell` takes it back; then `cellctl
+    describe-cell` names the moves under way, for `cellctl cancel-move`.
 
     \b
     Examples:

@@ -1,6 +1,7 @@
 """Moves as commands show them, and the options that commands about them share."""
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -106,9 +107,9 @@ def plan_document(plan: MovePlan) -> dict[str, Any]:
 
 
 def acting(function: Command) -> Command:
-    """MOVE and --execute of what is done to one move; gives `move_id` and `execute`."""
+    """MOVE... and --execute of what is done to moves; gives `move_ids` and `execute`."""
 
-    @click.argument("move_id", metavar="MOVE", type=click.IntRange(1))
+    @click.argument("move_ids", metavar="MOVE...", type=click.IntRange(1), nargs=-1, required=True)
     @click.option("--execute", is_flag=True, help="Do it; without, the plan is printed.")
     @at_platform
     @functools.wraps(function)
@@ -118,19 +119,31 @@ def acting(function: Command) -> Command:
     return acted
 
 
-def act(seat: Seat, move_id: int, what: str, *, execute: bool) -> None:
-    """Have something happen to a move, or say that it would."""
+def act(seat: Seat, move_ids: Sequence[int], what: str, *, execute: bool) -> None:
+    """Have something happen to moves, or say that it would: to all of them, or to none."""
     moves = seat.platform.moves
+    views = [moves.show(move_id) for move_id in dict.fromkeys(move_ids)]
+    for view in views:
+        if what not in view.next_steps:
+            raise Refused(view.move.state.value, refusal(view.move, what))
     if execute:
-        view = moves.act(move_id, what)
-        seat.answer(document(view), lambda: draw(view))
+        done = [moves.act(view.move.id, what) for view in views]
+        seat.answer([document(view) for view in done], lambda: draw_all(done))
         return
-    view = moves.show(move_id)
-    if what not in view.next_steps:
-        raise Refused(view.move.state.value, refusal(view.move, what))
-    plan = {"plan": what, "move": move_id, "executed": False}
-    text = f"would {what} move {move_id} ({harmless(who_of(view.move))}); do it with --execute"
-    seat.answer(plan, lambda: click.echo(text))
+    plan = [{"plan": what, "move": view.move.id, "executed": False} for view in views]
+    seat.answer(plan, lambda: _draw_plan(what, views))
+
+
+def _draw_plan(what: str, views: Sequence[MoveView]) -> None:
+    for view in views:
+        click.echo(f"would {what} move {view.move.id} ({harmless(who_of(view.move))})")
+    click.echo("do it with --execute")
+
+
+def draw_all(views: Sequence[MoveView]) -> None:
+    """Moves for people, one after the other."""
+    for view in views:
+        draw(view)
 
 
 def blocked(plans: list[MovePlan]) -> Ended:

@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ops.cellctl.move_text import STEPS, blocked, document, draw, plan_document
+from ops.cellctl.move_text import STEPS, blocked, document, draw_all, plan_document
 from ops.cellctl.outcome import Ended, Exit
 from ops.cellctl.seat import Command, Seat, at_platform
 from ops.cellctl.terminal import harmless
@@ -102,7 +102,7 @@ def rehome(
     begun = [moves.begin(plan.wanted) for plan in plans]
     if wait:
         begun = _followed(seat, begun, to_the_end=to_the_end)
-    seat.answer([document(view) for view in begun], lambda: _draw_begun(begun))
+    seat.answer([document(view) for view in begun], lambda: draw_all(begun))
     failed = [view.move.id for view in begun if view.move.trouble]
     if failed:
         raise Ended(Exit.FAILED, f"moves {failed} need a look: `cellctl show-move {failed[0]}`")
@@ -126,11 +126,6 @@ def _draw_plans(plans: Sequence[MovePlan]) -> None:
         click.echo(f"  {number}. {step}")
     if not any(plan.blockers for plan in plans):
         click.echo("do it with --execute")
-
-
-def _draw_begun(begun: Sequence[MoveView]) -> None:
-    for view in begun:
-        draw(view)
 
 
 def _followed(seat: Seat, begun: Sequence[MoveView], *, to_the_end: bool) -> list[MoveView]:

@@ -38,8 +38,8 @@ def command(seat: Seat, folder: Path, execute: bool) -> None:
     """Restore a lost cell, or a slice, from a backup.
 
     A cell is restored into the empty tables of the cell of its name, a slice into the cell that is
-    home to it now. The whole backup is checked before anything is changed; what was cut off goes
-    on when this is done again.
+    home to it now. The whole backup is read and checked before anything else: a refusal that is
+    not [damaged] means that its files are whole. What was cut off goes on when this is done again.
 
     \b
     Examples:

@@ -8,7 +8,7 @@ from ops.cellctl.seat import Seat
 
 @click.command("reverse-move")
 @acting
-def command(seat: Seat, move_id: int, execute: bool) -> None:
+def command(seat: Seat, move_ids: tuple[int, ...], execute: bool) -> None:
     """Take a switched move back.
 
     The cell before has gone on delivering, so nothing is copied.
@@ -16,6 +16,6 @@ def command(seat: Seat, move_id: int, execute: bool) -> None:
     \b
     Examples:
       cellctl reverse-move 7
-      cellctl reverse-move 7 --execute
+      cellctl reverse-move 7 8 9 --execute
     """
-    act(seat, move_id, "reverse", execute=execute)
+    act(seat, move_ids, "reverse", execute=execute)

@@ -8,7 +8,7 @@ from ops.cellctl.seat import Seat
 
 @click.command("switch-move")
 @acting
-def command(seat: Seat, move_id: int, execute: bool) -> None:
+def command(seat: Seat, move_ids: tuple[int, ...], execute: bool) -> None:
     """Have a verified move switch that was told to stop before.
 
     It is refused when the move was verified more than ten minutes ago.
@@ -16,6 +16,6 @@ def command(seat: Seat, move_id: int, execute: bool) -> None:
     \b
     Examples:
       cellctl switch-move 7
-      cellctl switch-move 7 --execute
+      cellctl switch-move 7 8 9 --execute
     """
-    act(seat, move_id, "switch", execute=execute)
+    act(seat, move_ids, "switch", execute=execute)

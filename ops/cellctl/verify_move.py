@@ -8,7 +8,7 @@ from ops.cellctl.seat import Seat
 
 @click.command("verify-move")
 @acting
-def command(seat: Seat, move_id: int, execute: bool) -> None:
+def command(seat: Seat, move_ids: tuple[int, ...], execute: bool) -> None:
     """Compare the two cells of a move once more.
 
     For a move that is verified and waits, and for one whose cells did not agree.
@@ -16,6 +16,6 @@ def command(seat: Seat, move_id: int, execute: bool) -> None:
     \b
     Examples:
       cellctl verify-move 7
-      cellctl verify-move 7 --execute
+      cellctl verify-move 7 8 9 --execute
     """
-    act(seat, move_id, "verify", execute=execute)
+    act(seat, move_ids, "verify", execute=execute)

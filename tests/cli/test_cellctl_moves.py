@@ -114,6 +114,21 @@ def test_a_cancelled_move_leaves_the_reader_where_it_was(shell: Shell) -> None:
     assert home(shell, 9) == other(here)
 
 
+def test_several_moves_are_cancelled_together_or_not_at_all(shell: Shell) -> None:
+    numbers = []
+    for reader in ("15", "17"):
+        asked = ("rehome-user", reader, "--to", other(home(shell, int(reader))), "--execute")
+        (move,) = shell.json(*asked, "--wait", "--stop-before-switch")
+        numbers.append(str(move["move"]))
+    assert "no move 999" in refused(shell, 3, "cancel-move", *numbers, "999", "--execute")
+    assert [m["state"] for m in shell.json("list-moves")] == ["verified", "verified"]
+    plans = shell.json("cancel-move", *numbers)
+    assert [str(plan["move"]) for plan in plans] == numbers
+    done = shell.json("cancel-move", *numbers, numbers[0], "--execute")
+    assert [each["state"] for each in done] == ["cancelled", "cancelled"]
+    until("they are over", lambda: shell.json("list-moves") == [], PATIENCE_S)
+
+
 def test_a_cordoned_cell_takes_nobody_in(shell: Shell) -> None:
     here = home(shell, 13)
     target = other(here)

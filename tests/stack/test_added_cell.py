@@ -24,7 +24,7 @@ from ops.platform_port import CellView, NewCell
 from ops.running_stack import RunningStack
 from ops.table_hash import table_hash
 from ops.wiring.stack import StackSeams
-from router.cells import CellState
+from router.cells import CellState, read_cell
 from router.move_records import Wanted
 from router.moves import Refused
 from tests.contract.patience import until
@@ -40,7 +40,7 @@ AUTHORS = range(100, 180)
 EVENTS = 1_500
 BODY = "ten letters"[:10] * 5_000
 """A piece of a lane has about 4 MiB: with 40 MB in all there is a half way."""
-ROWS_PER_S = 150
+ROWS_PER_S = 100
 PATIENCE_S = 300.0
 
 
@@ -154,8 +154,6 @@ def test_a_cell_is_added_under_load_and_its_mover_is_killed_at_half_way(world: W
     assert 0.2 < plan.posts / len(world.life.posts) < 5
     cells.add(plan.new)
     until("half of it is copied", lambda: _copied(world) > 0.3, PATIENCE_S)
-    before = world.cell().info.bootstrap
-    assert before is not None
     world.running.supervisor.kill("mover", signal.SIGKILL)
     assert _copied(world) < 1, "nothing was left to be done again"
     with pytest.raises(Refused, match="bootstrapping"):
@@ -198,7 +196,8 @@ def test_a_platform_starts_with_the_cells_that_it_has_now(world: World) -> None:
 
 
 def _copied(world: World) -> float:
-    record = world.cell().info.bootstrap
+    """As recorded: describing a cell asks its servers too, and takes seconds on a full machine."""
+    record = read_cell(world.seams.registry, "b").info.bootstrap
     return record.copied if record is not None else 0.0
 
 
