@@ -32,7 +32,7 @@ SAMPLE_ROWS = 5_000
 """Rows that are read to estimate how many there are."""
 ROWS_PER_S = 50_000
 """Inbox rows that a mover was seen to copy and compare in a second, on real servers."""
-SETTLE_S = 5.0
+SETTLE_S = 2.0
 """What a move takes besides: commands are read twice a second, positions are waited for."""
 
 

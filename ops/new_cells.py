@@ -16,8 +16,8 @@ from router.slices import PLACES, check_cell_name
 
 SAMPLE_ROWS = 5_000
 """Posts that are read to estimate how many there are."""
-BYTES_PER_S = 4_000_000
-"""8.5 million were copied in a second on real servers (`ops.bench.main --only cells`); comparing is
+BYTES_PER_S = 7_000_000
+"""14 million were copied in a second on real servers (`ops.bench.main --only cells`); comparing is
 taken to cost as much again."""
 SETTLE_S = 30.0
 """What it takes besides: servers start, commands are read, positions are waited for."""
