@@ -3,8 +3,13 @@
 Rows keep where in the log they came from, so they may be copied while they change, twice, and
 late: what the target's workers write for the same events is the same or newer. Gone values are
 copied like all others, or an older write would bring back what they hide.
+
+One thing may not be late: the reading of a state row. It says that all of its event is done, and
+its event's entries and notices are copied after it; one that is read after them says so of what
+nobody copies. So who copies confirms, between reading and writing, that it is still their turn.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -30,9 +35,14 @@ def copy_piece(
     band: int,
     walked: Walked,
     limit: int,
+    confirm: Callable[[], None],
 ) -> Copied:
-    """Copy the next piece of the source's legs, lifted into `band`; all of it is acknowledged."""
+    """Copy the next piece of the source's legs, lifted into `band`; all of it is acknowledged.
+
+    `confirm` raises when somebody else has gone on since `walked` was recorded.
+    """
     leg, rows, following = read_piece(source, legs, walked, limit)
+    confirm()
     count = len(rows.versions)
     if leg.table != keys.MARKS:
         rows = lifted(rows, band)

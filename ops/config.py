@@ -49,6 +49,8 @@ _NOT_SETTINGS: Final = frozenset(
         "DASHCELL_CONFIG",
         "DASHCELL_HIGGS_DIR",
         "DASHCELL_HISTORIES",
+        "DASHCELL_MOVE_LIVES",
+        "DASHCELL_MOVING",
         "DASHCELL_SIM_SEED",
         "DASHCELL_TEST_CONTAINERS",
     }

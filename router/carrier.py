@@ -23,7 +23,7 @@ from cell.stores import CellStores
 from idgen.clock import Clock
 from idgen.errors import Conflict, Unavailable
 from router.cells import CellState, read_cell
-from router.move_records import Found, finish_move, switch_routes, write_move
+from router.move_records import Found, confirm_move, finish_move, switch_routes, write_move
 from router.moves import STAGES, VERIFIED_MS_MAX, Move, Stage, happened
 from router.registry import Registry
 from router.slices import Slices
@@ -97,6 +97,7 @@ class Carrier:
         self._verification_of = 0
         self._probe: tuple[int, tuple[int, ...]] | None = None
         self._told_ms = -TELL_MS
+        self._found: Found  # the record that is carried now, as it was read
         self._stages: dict[Stage, Callable[[Move], Step]] = {
             Stage.BEGIN: self._begin,
             Stage.COPY: self._copy,
@@ -118,6 +119,7 @@ class Carrier:
         Raises Conflict when the move was changed by somebody else, Unavailable.
         """
         stage = found.move.stage
+        self._found = found
         self._reach(stage, When.BEFORE)
         step = self._stages[stage](found.move)
         self._reach(stage, When.DONE)
@@ -165,7 +167,7 @@ class Carrier:
         began_ms = self._clock.monotonic_ms()
         while walked.leg < len(legs):
             walked, more, more_edges = copy_piece(
-                source, target, legs, move.epoch, walked, self._settings.piece_rows
+                source, target, legs, move.epoch, walked, self._settings.piece_rows, self._confirm
             )
             rows, edges = rows + more, edges + more_edges
             if self._clock.monotonic_ms() - began_ms >= self._settings.work_ms:
@@ -279,6 +281,9 @@ class Carrier:
         if walked.leg == len(legs):
             return Step(_next(move))
         return Step(msgspec.structs.replace(move, walked=walked))
+
+    def _confirm(self) -> None:
+        confirm_move(self._registry, self._found)
 
     # What they ask of cells.
 

@@ -23,7 +23,7 @@ from router.moves import (
     happened,
     under_way,
 )
-from router.registry import Create, Node, Registry, Set
+from router.registry import Check, Create, Node, Registry, Set
 from router.routes import prepare_routes
 from router.slices import Slices
 
@@ -151,6 +151,12 @@ def read_moves(registry: Registry) -> list[Move]:
 def write_move(registry: Registry, move: Move, version: int) -> int:
     """Write a move that is still of `version`; the new one. Raises Conflict."""
     return registry.set(move_path(move.id), msgspec.json.encode(move), version)
+
+
+def confirm_move(registry: Registry, found: Found) -> None:
+    """Raises Conflict when the move was changed since it was read, by whatever server of the
+    registry: a plain read may be of a moment ago."""
+    registry.multi([Check(move_path(found.move.id), found.version)])
 
 
 def switch_routes(

@@ -14,6 +14,7 @@ from firehose.event import Draft, Lane
 from idgen.errors import Moved, Unavailable
 from idgen.ids import spread
 from ops.reader_check import checked_reader
+from router import carrier
 from router.carrier import When, unharmed
 from router.move_records import Wanted, reverse_move, write_move
 from router.moves import (
@@ -226,6 +227,43 @@ def _followed_again_meanwhile(life: Life) -> list[str]:
     life.remove(second)
     life.unfollow()
     life.follow()
+    life.world.settle()
+    life.world.finish()
+    trouble = life.world.found(move_id).move.trouble
+    return [trouble] if trouble else []
+
+
+def test_a_mover_that_stood_still_copies_nothing_more(life: Life) -> None:
+    assert _woken_after_the_copying(life) == []
+
+
+def test_one_that_goes_on_copying_hides_a_notice_that_was_not_copied(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(carrier, "confirm_move", lambda _registry, _found: None)
+    assert _woken_after_the_copying(life) != []
+
+
+def _woken_after_the_copying(life: Life) -> list[str]:
+    """A mover stands still before it reads who follows. Others copy all; then the reader is
+    followed and left again, which only the source has applied when the mover goes on; what the
+    cells differ in.
+
+    The row that it would copy then says that the target has notified the reader."""
+    move_id = life.begin()
+    life.carry_to(move_id, Stage.COPY)
+    fans = slice_rows.SLICE_TABLES.index(keys.FANS)
+    while life.world.found(move_id).move.walked.leg < fans:
+        life.world.carry(life.world.found(move_id))
+    stood_still = life.world.found(move_id)
+    while life.world.found(move_id).move.stage is Stage.COPY:
+        life.world.carry(life.world.found(move_id))
+    receipt = life.world.router.follow(CTX, NewFollow(AUTHOR, READER, None, 0))
+    life.world.acknowledged(Followed(receipt.id, AUTHOR, READER, 0), receipt.token)
+    receipt = life.world.router.unfollow(CTX, AUTHOR, READER, None)
+    life.world.acknowledged(Unfollowed(receipt.id, AUTHOR, READER), receipt.token)
+    life.world.cells["a"].work()
+    life.world.carry(stood_still)
     life.world.settle()
     life.world.finish()
     trouble = life.world.found(move_id).move.trouble
