@@ -7,8 +7,10 @@ both adapters, without transactions and compaction); that a failed append left n
 Every verb raises `Unavailable` when the log's server cannot be reached within its time-out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
+
+from idgen.errors import BadRequest, CursorTooOld
 
 RECORD_BYTES_MAX = 1_000_000
 """A record's value: an event's own limits keep it under 200 KB; Kafka's default limit is 1 MiB."""
@@ -36,6 +38,40 @@ class Span(NamedTuple):
 
     start: int
     end: int
+
+
+class Following(Protocol):
+    """Some partitions of a log, read on and on from where each of them is; for one thread."""
+
+    def poll(self, limit: int, timeout_ms: int) -> list[Record]:
+        """Up to `limit` records, in the order of their offsets in each partition; waits up to
+        `timeout_ms` for the first.
+
+        Nothing is given twice, and nothing is left out: raises CursorTooOld (floor: the start
+        offset, 8 bytes big-endian) when a partition is read so late that the log has forgotten
+        what comes next; Unavailable, after which it may be asked again.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+def check_follow(offsets: Mapping[int, int], spans: Sequence[Span], what: str) -> None:
+    """Whether all of `offsets` can be followed; `what` names the log. Raises as `Log.follow`."""
+    if not offsets:
+        raise BadRequest("offsets", "follow at least one partition")
+    for partition, offset in offsets.items():
+        if not 0 <= partition < len(spans):
+            raise BadRequest("offsets", f"there is no partition {partition} of {len(spans)}")
+        start, end = spans[partition]
+        if offset < start:
+            raise CursorTooOld(
+                f"{what}/{partition} begins at {start}, {offset} is gone", start.to_bytes(8)
+            )
+        if offset > end:
+            raise BadRequest("offsets", f"{what}/{partition} ends at {end}, before {offset}")
 
 
 class Log(Protocol):
@@ -70,6 +106,15 @@ class Log(Protocol):
         Large records may be fewer. At or beyond the end: empty. Raises CursorTooOld (floor: the
         start offset, 8 bytes big-endian) when `offset` lies before the start (also one below 0);
         BadRequest(partition) for an unknown partition.
+        """
+        ...
+
+    def follow(self, offsets: Mapping[int, int]) -> Following:
+        """Read partitions on, each from its offset, all in one: what is there already, and then
+        what comes.
+
+        Raises CursorTooOld as `read` does; BadRequest(offsets) when there are none, for a partition
+        that does not exist, and for an offset beyond the end.
         """
         ...
 

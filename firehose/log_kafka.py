@@ -21,6 +21,7 @@ from firehose.client_kafka import (
     retained,
     settled,
 )
+from firehose.following_kafka import KafkaFollowing
 from firehose.log import RECORD_BYTES_MAX, Appended, Record, Span
 from firehose.reads_kafka import KafkaReaders
 from idgen.errors import BadRequest, Conflict, DashcellError, NotFound, Unavailable
@@ -87,6 +88,12 @@ class KafkaLog:
         if offset < 0:
             raise gap(self._topic, partition, offset, self.spans()[partition].start)
         return self._readers.read(partition, offset, limit, timeout_ms)
+
+    def follow(self, offsets: Mapping[int, int]) -> KafkaFollowing:
+        """See `Log.follow`."""
+        return KafkaFollowing(
+            self._settings, self._admin, self._topic, offsets, self._partitions, self._timeout_ms
+        )
 
     def spans(self) -> list[Span]:
         """See `Log.spans`."""

@@ -3,11 +3,12 @@
 import functools
 import time
 import uuid
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from firehose.log import RECORD_BYTES_MAX, Appended, Record, Span
+from firehose.log import RECORD_BYTES_MAX, Appended, Record, Span, check_follow
 from idgen.clock import Clock
 from idgen.errors import BadRequest, Conflict, CursorTooOld
 from idgen.file_sqlite import Connection, SqliteFile
@@ -190,6 +191,11 @@ class SqliteLog:
                 self._too_old(partition, offset, start)
         return records
 
+    def follow(self, offsets: Mapping[int, int]) -> "SqliteFollowing":
+        """See `Log.follow`."""
+        check_follow(offsets, self.spans(), "log")
+        return SqliteFollowing(self, offsets)
+
     def _too_old(self, partition: int, offset: int, start: int) -> NoReturn:
         raise CursorTooOld(
             f"partition {partition} begins at offset {start}, {offset} was trimmed",
@@ -262,3 +268,39 @@ class SqliteLog:
     def close(self) -> None:
         """Close the file; reads that wait end with Unavailable."""
         self._file.close()
+
+
+class SqliteFollowing:
+    """Partitions read one after the other, those last that brought something last."""
+
+    def __init__(self, log: SqliteLog, offsets: Mapping[int, int]) -> None:
+        self._log = log
+        self._next = dict(offsets)
+        self._order = deque(sorted(offsets))
+
+    def poll(self, limit: int, timeout_ms: int) -> list[Record]:
+        """See `Following.poll`."""
+        deadline = time.monotonic() + timeout_ms / 1000
+        while True:
+            rung = self._log.rung
+            records = self._fetch(limit)
+            left_s = deadline - time.monotonic()
+            if records or left_s <= 0:
+                return records
+            self._log.wait(rung, left_s)
+
+    def _fetch(self, limit: int) -> list[Record]:
+        found: list[Record] = []
+        spans = self._log.spans()
+        for partition in [p for p in self._order if spans[p].end > self._next[p]]:
+            if len(found) >= limit:
+                break
+            records = self._log.read(partition, self._next[partition], limit - len(found))
+            self._next[partition] = records[-1].offset + 1
+            self._order.remove(partition)
+            self._order.append(partition)
+            found += records
+        return found
+
+    def close(self) -> None:
+        """The log's own file stays open."""

@@ -9,13 +9,14 @@ import pytest
 from firehose.log import RECORD_BYTES_MAX
 from firehose.log_kafka import KafkaLog
 from idgen.errors import Unavailable
+from tests.contract.following_contract import FollowingContract
 from tests.contract.log_contract import LogContract, OpenLog
 from tests.contract.patience import together
 
 pytestmark = pytest.mark.stack
 
 
-class TestKafkaLog(LogContract):
+class TestKafkaLog(LogContract, FollowingContract):
     @pytest.fixture
     def open_log(self, kafka_address: str) -> Iterator[OpenLog]:
         test, opened = uuid.uuid4().hex, []

@@ -8,10 +8,11 @@ import pytest
 
 from firehose.log_sqlite import SqliteLog
 from idgen.clock import SystemClock
+from tests.contract.following_contract import FollowingContract
 from tests.contract.log_contract import LogContract, OpenLog
 
 
-class TestSqliteLog(LogContract):
+class TestSqliteLog(LogContract, FollowingContract):
     patience_s: ClassVar[float] = 10.0
 
     @pytest.fixture
