@@ -1,0 +1,142 @@
+"""Places in the firehose that people and programs name: a cursor, a time, the oldest, the newest.
+
+Times are of the log's own append times. What cannot be meant is refused and never guessed: seconds
+where milliseconds belong, a time without a zone, a `+` that a form has made a space of.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from firehose.cursor import Cursor, is_cursor, parse_cursor
+from firehose.log import Log
+from firehose.position import log_fingerprint
+from idgen.clock import Clock
+from idgen.errors import BadRequest, CursorTooOld
+
+EARLIEST, LATEST = "earliest", "latest"
+MS_MIN = 100_000_000_000
+"""Milliseconds below this (March 1973) are seconds that somebody took for milliseconds."""
+MS_MAX = 10_000_000_000_000
+"""Milliseconds from here on (the year 2286) are microseconds."""
+_SPAN = re.compile(r"-(\d{1,9})(ms|s|m|h|d)")
+_UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_LOST_PLUS = re.compile(r"T\d\d:\d\d(:\d\d([.,]\d+)?)? \d\d:?\d\d$")
+FORMS = (
+    "a cursor, a time as 2012-07-04T12:00:00Z, milliseconds since 1970, a time ago as -2h "
+    f"(ms, s, m, h, d), {EARLIEST} or {LATEST}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Earliest:
+    """The oldest that the log retains."""
+
+
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """The end of the log as of the question."""
+
+
+@dataclass(frozen=True, slots=True)
+class AtTime:
+    """The first event appended at `ms` (since 1970) or later."""
+
+    ms: int
+
+
+Place = Cursor | AtTime | Earliest | Latest
+
+
+def parse_place(field: str, text: str, clock: Clock) -> Place:
+    """What a text names. Raises BadRequest(field)."""
+    if text == EARLIEST:
+        return Earliest()
+    if text == LATEST:
+        return Latest()
+    if is_cursor(text):
+        return parse_cursor(field, text)
+    if text.isascii() and text.isdigit():
+        return AtTime(_epoch_ms(field, text))
+    span = _SPAN.fullmatch(text)
+    if span is not None:
+        return AtTime(max(0, clock.now_ms() - int(span[1]) * _UNIT_MS[span[2]]))
+    return AtTime(_iso_ms(field, text))
+
+
+def _epoch_ms(field: str, text: str) -> int:
+    if len(text) <= len(str(MS_MAX)) and MS_MIN <= int(text) < MS_MAX:
+        return int(text)
+    short = len(text) <= len(str(MS_MIN))
+    why = "seconds? give milliseconds: append 000" if short else "microseconds, or nanoseconds?"
+    raise BadRequest(field, f"{text[:40]} is no time in milliseconds since 1970 ({why})")
+
+
+def _iso_ms(field: str, text: str) -> int:
+    if _LOST_PLUS.search(text[:64]):
+        raise BadRequest(field, f"{text[:64]!r} has a space for its +: in a URL write + as %2B")
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise BadRequest(field, f"{text[:64]!r} is no place; places are {FORMS}") from None
+    if moment.tzinfo is None:
+        raise BadRequest(
+            field, f"{text[:64]!r} has no zone: append Z for UTC, or an offset as +02:00"
+        )
+    found = round(moment.timestamp() * 1000)
+    if not 0 <= found < MS_MAX:
+        raise BadRequest(field, f"{text[:64]!r} is outside the years 1970 to 2286")
+    return found
+
+
+def resolve(field: str, place: Place, log: Log, partitions: Mapping[int, object]) -> dict[int, int]:
+    """The offsets that a place stands for, of the partitions wanted.
+
+    A time before all that is retained stands for the oldest, one after all of it for the end.
+    Raises BadRequest(field) for a cursor of another log or of other partitions; CursorTooOld
+    (floor: the text of the oldest cursor) when the log no longer has what a cursor comes to next.
+    """
+    if isinstance(place, Cursor):
+        return _resolved(field, place, log, partitions)
+    if isinstance(place, AtTime):
+        found = log.offsets_at(place.ms)
+    else:
+        found = [s.end if isinstance(place, Latest) else s.start for s in log.spans()]
+    return {p: found[p] for p in partitions}
+
+
+def _resolved(
+    field: str, cursor: Cursor, log: Log, partitions: Mapping[int, object]
+) -> dict[int, int]:
+    if cursor.log != log_fingerprint(log.identity) or cursor.partitions != log.partitions:
+        raise BadRequest(
+            field, "the cursor is of another firehose, or of one before a restore: begin by a time"
+        )
+    missing = sorted(set(partitions) - set(cursor.offsets))
+    if missing:
+        raise BadRequest(
+            field,
+            f"the cursor says nothing of partition {missing[0]}: it was made with other "
+            "`partitions`; resume with the same ones",
+        )
+    spans = log.spans()
+    floors = {p: span.start for p, span in enumerate(spans)}
+    late = [p for p in sorted(partitions) if cursor.offsets[p] < floors[p]]
+    if late:
+        gone = sum(floors[p] - cursor.offsets[p] for p in late)
+        floor = Cursor(cursor.log, cursor.partitions, {p: floors[p] for p in partitions}).text()
+        raise CursorTooOld(
+            f"{gone:,} events after the cursor are no longer retained (partition {late[0]} begins "
+            f"at {floors[late[0]]}, wanted {cursor.offsets[late[0]]}); to go on without them "
+            f"begin at {floor}",
+            floor.encode(),
+        )
+    beyond = [p for p in sorted(partitions) if cursor.offsets[p] > spans[p].end]
+    if beyond:
+        raise BadRequest(
+            field,
+            f"the cursor is beyond the end of partition {beyond[0]} ({spans[beyond[0]].end}): is "
+            "it of another firehose?",
+        )
+    return {p: cursor.offsets[p] for p in partitions}
