@@ -24,6 +24,7 @@ from ops.check_desk import CheckDesk
 from ops.checks_port import Checks
 from ops.config import Config
 from ops.dashboard_client import DashboardClient
+from ops.firehose_desk import FirehoseDesk
 from ops.move_desk import MoveDesk
 from ops.platform_port import (
     Backups,
@@ -31,6 +32,7 @@ from ops.platform_port import (
     CellStatus,
     DeadLetter,
     DeadLetters,
+    Firehose,
     Flag,
     Flags,
     Moves,
@@ -144,6 +146,11 @@ class FoundPlatform:
     def backups(self) -> Backups:
         """Backups, read and written by this process."""
         return BackupDesk(self._seams)
+
+    @property
+    def firehose(self) -> Firehose:
+        """The firehose, read by this process."""
+        return FirehoseDesk(self._seams)
 
     def verify_reader(self, reader: int) -> ReaderCheck:
         """The reader's inbox in its home cell beside what it has to hold."""

@@ -6,13 +6,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from cell.backup import Taken, Wish
 from cell.backup_files import Manifest
 from cell.dashboard import Dashboard
 from cell.explain import Explanation
 from firehose.event import PostRef
+from firehose.reading import Reading
 from ops.checks_port import Checks
 from ops.config_settings import Config
 from router.cells import CellInfo
@@ -302,6 +303,28 @@ class Backups(Protocol):
         ...
 
 
+class AskedReading(NamedTuple):
+    """What somebody wants to read of the firehose; texts as of `firehose.places` and
+    `firehose.selection`. `until` empty: on and on."""
+
+    start: str
+    until: str = ""
+    kinds: str = ""
+    authors: str = ""
+    partitions: str = ""
+
+
+class Firehose(Protocol):
+    """The ordered log of all events."""
+
+    def read(self, asked: AskedReading) -> Reading:
+        """A pass over what is asked for; who has it closes it.
+
+        Raises BadRequest(from|until|kinds|authors|partitions), CursorTooOld, Unavailable.
+        """
+        ...
+
+
 class Platform(Protocol):
     """A platform that runs, found by its folder or its registry."""
 
@@ -349,6 +372,11 @@ class Platform(Protocol):
     @property
     def backups(self) -> Backups:
         """Backups of its cells."""
+        ...
+
+    @property
+    def firehose(self) -> Firehose:
+        """Its firehose."""
         ...
 
     def verify_reader(self, reader: int) -> ReaderCheck:

@@ -55,6 +55,7 @@ COMMANDS = {
     "diff-cells": "Compare the posts of two cells.",
     "audit": "Measure which share of readers see a post, and how late.",
     "flags": "List and change the platform's flags.",
+    "firehose": "Read the firehose.",
     "dead-letters": "List, retry or discard events that a cell could not apply.",
     "completion": "Print the completion script for a shell.",
 }
