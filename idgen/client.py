@@ -19,6 +19,7 @@ from thriftpy2.transport import TSocket, TSSLSocket, TTransportException
 
 from idgen.errors import BadRequest, DashcellError, DeadlineExceeded, Throttled, Unavailable
 from idgen.idl import framed_pair, load
+from idgen.snowflake import SnowflakeStatus
 
 CONNECTIONS_MAX = 16
 IDLE_S_MAX = 2.0
@@ -76,6 +77,18 @@ class IdGenClient:
         """One id above `after`. Raises BadRequest(after), Unavailable and DeadlineExceeded."""
         found: int = self._call("next_id", lambda context: self._one(after, context))
         return found
+
+    def status(self) -> SnowflakeStatus:
+        """How the server is that answers first; give the client one address to ask a certain one.
+
+        Raises Unavailable and DeadlineExceeded.
+        """
+        found = self._call("status", lambda context: self._idl.IdGenStatusRequest(context=context))
+        told = {name: getattr(found, name) for name in SnowflakeStatus._fields}
+        # Servers of v0.1.0 do not tell their clocks.
+        return SnowflakeStatus(**told)._replace(
+            clock_ms=found.clock_ms or 0, clock_peers=found.clock_peers or 0
+        )
 
     def _many(self, n: int, context: Any) -> Any:
         return self._idl.NextIdsRequest(n=n, context=context)

@@ -1,5 +1,6 @@
 """The verbs of the service IdGen (thrift/idgen.thrift) over domain values."""
 
+from idgen.clock_watch import ClockWatch
 from idgen.errors import BadRequest
 from idgen.ids import MAX_ID, IdParts, decompose
 from idgen.snowflake import Snowflake, SnowflakeStatus
@@ -8,8 +9,9 @@ from idgen.snowflake import Snowflake, SnowflakeStatus
 class IdGenHandler:
     """Called by the server template, from many threads; time and leases are the snowflake's."""
 
-    def __init__(self, snowflake: Snowflake) -> None:
+    def __init__(self, snowflake: Snowflake, clock_watch: ClockWatch | None = None) -> None:
         self._snowflake = snowflake
+        self._clock_watch = clock_watch
 
     def next_id(self, after: int = 0) -> int:
         """One id above `after`. Raises BadRequest(after) and Unavailable."""
@@ -26,5 +28,9 @@ class IdGenHandler:
         return decompose(event_id)
 
     def status(self) -> SnowflakeStatus:
-        """The lease, the reserve and the last trouble; also while ids are Unavailable."""
-        return self._snowflake.status()
+        """Lease, reserve, clock and the last trouble; also while ids are Unavailable."""
+        status = self._snowflake.status()
+        if self._clock_watch is None:
+            return status
+        seen = self._clock_watch.last
+        return status._replace(clock_offset_ms=seen.offset_ms, clock_peers=seen.peers)

@@ -4,6 +4,7 @@ An id is a 63-bit Snowflake: 41 bits of milliseconds since `ID_EPOCH_MS`, 10 bit
 12 bits of sequence. Ids order a page; they never decide what is applied.
 """
 
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +36,17 @@ class IdParts(NamedTuple):
     at_ms: int
     worker: int
     sequence: int
+
+    @property
+    def at(self) -> str:
+        """The time as ISO 8601 has it, UTC, to the millisecond: `2012-07-03T00:00:00.000Z`."""
+        return iso_time(self.at_ms)
+
+
+def iso_time(at_ms: int) -> str:
+    """Milliseconds since 1970 as ISO 8601 has them, UTC. No float takes part."""
+    moment = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=at_ms)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def compose(at_ms: int, worker: int, sequence: int) -> int:

@@ -28,11 +28,15 @@ RETRY_MS = 1_000
 STEP_MS_MAX = 10
 """A clock that was set back by no more is waited for."""
 
-AHEAD_MS_MAX = 5_000
-"""Beyond that, ids go on above the last one, up to so far ahead of the clock."""
+CLOCKS_MS_MAX = 10_000
+"""The clocks of two servers may differ by so much: one that is further off does not start."""
 
-AFTER_MS_MAX = 1_000
-"""So far ahead of our clock may be the id that another is to follow."""
+AFTER_MS_MAX = CLOCKS_MS_MAX
+"""So far ahead of our clock may be the id that another is to follow: a peer may have given it."""
+
+AHEAD_MS_MAX = AFTER_MS_MAX + 5_000
+"""Ids go on above the last one up to so far ahead of the clock: as far as an id that was to be
+followed has led, or a step back of the clock, and room above for a burst of ids."""
 
 DRIFT = 50
 """Two monotonic clocks differ by less than one part in 50; a holder stops that much early."""
@@ -71,6 +75,12 @@ class SnowflakeStatus(NamedTuple):
     lease_left_ms: int
     ids_given: int
     trouble: str
+    clock_ms: int = 0
+    """This machine's wall clock."""
+    clock_offset_ms: int | None = None
+    """The clocks of the peers less this one; None: compared with nobody's."""
+    clock_peers: int = 0
+    """With how many peers it was compared."""
 
 
 class Snowflake:
@@ -119,10 +129,16 @@ class Snowflake:
         while there is no lease or the clock is far behind the last id.
         """
         if not 0 <= after <= MAX_ID:
-            raise BadRequest("after", f"{after} is no 63-bit id")
+            raise BadRequest("after", f"{after} is no id: it has to be 0 to 2^63 - 1")
         with self._lock:
-            if after and at_ms(after) > self._clock.now_ms() + AFTER_MS_MAX:
-                raise BadRequest("after", f"{after} is of more than {AFTER_MS_MAX} ms from now")
+            ahead_ms = at_ms(after) - self._clock.now_ms()
+            if ahead_ms > AFTER_MS_MAX and at_ms(after) > self._last_ms:
+                raise BadRequest(
+                    "after",
+                    f"{after} is of {ahead_ms} ms from now, and may be of {AFTER_MS_MAX} ms at "
+                    "most: give an id that a server has given, and see to the clocks of the two "
+                    "machines",
+                )
             while True:
                 (found,) = self._give(1)
                 if found > after:
@@ -339,4 +355,15 @@ class Snowflake:
                 max(0, left_ms),
                 self._given,
                 self._trouble,
+                self._clock.now_ms(),
             )
+
+    def obstacle(self) -> str:
+        """Why no id can be given now; "" when one can. Asks nobody."""
+        status = self.status()
+        if status.state != LeaseState.HOLDING.value:
+            return f"no worker id is held: {status.trouble or status.state}"
+        behind_ms = self._last_ms - status.clock_ms
+        if behind_ms > AHEAD_MS_MAX:
+            return f"the clock is {behind_ms} ms behind the last id: set it right, or wait"
+        return ""

@@ -2,24 +2,29 @@
 
 import ssl
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from cell.dashboard import Context
 from idgen.client import IdGenClient
+from idgen.clock_watch import ClockWatch
 from idgen.errors import Unavailable
 from idgen.handler import IdGenHandler
 from idgen.idl import load
 from idgen.snowflake import Snowflake
 from ops.template.service import ThriftService
-from router.services import ServiceTable
+from router.registry import Registry
+from router.services import ServiceTable, read_services
 
 RETRY_MS = 500
+CLOCK_MS = 500
+"""A peer that is asked for its clock has so long to answer."""
 _idl = load("idgen")
 
 
-def idgen_service(snowflake: Snowflake) -> ThriftService:
-    """The service over one generator."""
-    calls = _Calls(IdGenHandler(snowflake))
+def idgen_service(snowflake: Snowflake, clock_watch: ClockWatch | None = None) -> ThriftService:
+    """The service over one generator, and over what is known of its peers' clocks."""
+    calls = _Calls(IdGenHandler(snowflake, clock_watch))
     return ThriftService(
         _idl.IdGen,
         {
@@ -44,11 +49,33 @@ class _Calls:
         return self._handler.next_ids(request.n or 0)
 
     def decode(self, _ctx: Context, request: Any) -> Any:
-        parts = self._handler.decode(-1 if request.id is None else request.id)
-        return _idl.DecodedId(**parts._asdict())
+        event_id = -1 if request.id is None else request.id
+        parts = self._handler.decode(event_id)
+        return _idl.DecodedId(**parts._asdict(), at=parts.at, text=str(event_id))
 
     def status(self, _ctx: Context, _request: Any) -> Any:
         return _idl.IdGenStatus(**self._handler.status()._asdict())
+
+
+class RegisteredPeers:
+    """`idgen.clock_watch.Peers`: the id servers in the registry but the one of id `own`."""
+
+    def __init__(self, registry: Registry, own: str, tls: ssl.SSLContext | None) -> None:
+        self._registry = registry
+        self._own = own
+        self._tls = tls
+
+    def addresses(self) -> Sequence[str]:
+        """Those registered now. Raises Unavailable."""
+        return [s.address for s in read_services(self._registry, "idgen") if s.id != self._own]
+
+    def clock_ms(self, address: str) -> int | None:
+        """What one tells of its clock. Raises Unavailable and DeadlineExceeded."""
+        client = IdGenClient([address], timeout_ms=CLOCK_MS, tls=self._tls)
+        try:
+            return client.status().clock_ms or None
+        finally:
+            client.close()
 
 
 class IdGenClients:

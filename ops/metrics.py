@@ -90,6 +90,17 @@ POST_CACHE_MISSES = _counter("post_cache_misses", ("cell",), "Posts of pages rea
 PAGE_CACHE_HITS = _counter("page_cache_hits", ("cell",), "Pages given out as they were kept.")
 PAGE_CACHE_MISSES = _counter("page_cache_misses", ("cell",), "Pages read from the tables.")
 MOVES_CARRIED = _gauge("moves_carried", (), "Moves of readers that this mover carries now.")
+IDS_GIVEN = _counter("ids_given", (), "Ids that this id server has given.")
+LEASE_LEFT_SECONDS = _gauge(
+    "lease_left_seconds",
+    (),
+    "For so long this id server gives ids although the registry is away; 0: it gives none.",
+)
+CLOCK_OFFSET_SECONDS = _gauge(
+    "clock_offset_seconds",
+    (),
+    "The clocks of the other id servers less this one's, as last compared; none without others.",
+)
 
 DECLARED: Final[tuple[Metric, ...]] = (
     CALLS,
@@ -110,6 +121,9 @@ DECLARED: Final[tuple[Metric, ...]] = (
     PAGE_CACHE_HITS,
     PAGE_CACHE_MISSES,
     MOVES_CARRIED,
+    IDS_GIVEN,
+    LEASE_LEFT_SECONDS,
+    CLOCK_OFFSET_SECONDS,
 )
 
 

@@ -10,17 +10,21 @@ from cell.dashboard import Build
 from cell.handler import CellHandler
 from cell.ingest import IngestWorker
 from cell.stores import CellStores
+from idgen.clock_watch import ClockWatch
 from idgen.errors import BadRequest, DashcellError
 from idgen.snowflake import Snowflake
 from ops.applying import ApplyingWorker
 from ops.cell_clients import WireCells
 from ops.config import Config
 from ops.dashboard_service import dashboard_service
-from ops.idgen_service import IdGenClients, idgen_service
+from ops.idgen_service import IdGenClients, RegisteredPeers, idgen_service
 from ops.metrics import (
+    CLOCK_OFFSET_SECONDS,
     DEAD_LETTERS,
     EVENTS_APPLIED,
+    IDS_GIVEN,
     LAG_SECONDS,
+    LEASE_LEFT_SECONDS,
     MOVES_CARRIED,
     PAGE_CACHE_HITS,
     PAGE_CACHE_MISSES,
@@ -39,6 +43,7 @@ from router.cluster import check, values_of
 from router.handler import Router
 from router.homes import Homes
 from router.mover import Mover
+from router.moves import Refused
 from router.routes import RouteTable
 from router.services import ServiceInfo, ServiceTable, register
 
@@ -125,13 +130,20 @@ class _Joint:
 
 
 def _idgen(joint: _Joint) -> ServiceParts:
-    snowflake = Snowflake(joint.seams.leases, joint.seams.clock, joint.id)
+    seams = joint.seams
+    peers = RegisteredPeers(seams.registry, joint.id, peer_context(joint.config.listen_tls))
+    watch = ClockWatch(peers, seams.clock)
+    if trouble := watch.compare().trouble:
+        raise Refused("clock", trouble)
+    snowflake = Snowflake(seams.leases, seams.clock, joint.id)
     joint.at_end(snowflake.stop)
     snowflake.start()
     return ServiceParts(
-        service=idgen_service(snowflake),
+        service=idgen_service(snowflake, watch),
         port=joint.config.listen.idgen,
-        readiness={"lease": lambda: _no_lease(snowflake)},
+        worker=watch,
+        readiness={"lease": snowflake.obstacle},
+        sources=[id_source(snowflake, watch)],
         listening=joint.listening,
         close=joint.close,
     )
@@ -288,6 +300,17 @@ def _trouble(ask: Callable[[], object]) -> str:
     return ""
 
 
-def _no_lease(snowflake: Snowflake) -> str:
-    status = snowflake.status()
-    return "" if status.state == "holding" else f"no worker id is held: {status.trouble}"
+def id_source(snowflake: Snowflake, watch: ClockWatch) -> Source:
+    """The metrics of an id server."""
+
+    def source() -> Iterable[Sample]:
+        status, offset_ms = snowflake.status(), watch.last.offset_ms
+        found = [
+            Sample(IDS_GIVEN, (), status.ids_given),
+            Sample(LEASE_LEFT_SECONDS, (), status.lease_left_ms / 1000),
+        ]
+        if offset_ms is not None:
+            found.append(Sample(CLOCK_OFFSET_SECONDS, (), offset_ms / 1000))
+        return found
+
+    return source

@@ -1,6 +1,7 @@
 /**
  * Ids of posts and events: 63-bit Snowflakes (41 bits of milliseconds since
- * 2010-11-04T01:42:54.657Z, 10 bits of worker id, 12 bits of sequence).
+ * 2010-11-04T01:42:54.657Z, 10 bits of worker id, 12 bits of sequence). They fit a signed 64-bit
+ * integer; a double does not hold them, so write them into JSON as strings (too).
  *
  * An id is never given twice, by whichever server; those of one server strictly increase.
  * Field ids are never reused.
@@ -16,7 +17,7 @@ namespace go dashcell.idgen
 const i32 IDS_MAX = 10000
 
 struct NextIdRequest {
-  /** The id is above this one (of any server), which may lie at most a second in the future. */
+  /** The id is above this one (of any server), which may lie at most ten seconds in the future. */
   1: optional i64 after
   2: optional context.Context context
 }
@@ -38,6 +39,10 @@ struct DecodedId {
   1: i64 at_ms
   2: i32 worker
   3: i32 sequence
+  /** The time as ISO 8601 has it, UTC, to the millisecond: 2012-07-03T00:00:00.000Z. */
+  4: optional string at
+  /** The id in decimal digits, for JSON. */
+  5: optional string text
 }
 
 struct IdGenStatusRequest {
@@ -61,6 +66,12 @@ struct IdGenStatus {
   8: i64 ids_given
   /** Why the last try to acquire or renew failed; empty after a success. */
   9: string trouble
+  /** This machine's clock, milliseconds since 1970. */
+  10: optional i64 clock_ms
+  /** The clocks of the other servers less this one, as last compared; absent: with nobody's. */
+  11: optional i64 clock_offset_ms
+  /** With how many servers it was compared. */
+  12: optional i32 clock_peers
 }
 
 service IdGen {
