@@ -35,6 +35,7 @@ from ops.platform_port import (
     Firehose,
     Flag,
     Flags,
+    IdServer,
     Moves,
     PartitionStatus,
     ProcessStatus,
@@ -104,6 +105,12 @@ class FoundPlatform:
             return client.next_ids(count)
         finally:
             client.close()
+
+    def id_servers(self) -> list[IdServer]:
+        """Every registered id server and what it says of itself."""
+        return [
+            _id_server(info, self._tls) for info in read_services(self._seams.registry, "idgen")
+        ]
 
     def status(self) -> Status:
         """What runs, and how far the cells are."""
@@ -228,6 +235,16 @@ def _service(info: ServiceInfo, restarts: int) -> ProcessStatus:
     return ProcessStatus(
         name, state, info.address, info.cell, info.pid, restarts, detail=detail, admin=info.admin
     )
+
+
+def _id_server(info: ServiceInfo, tls: ssl.SSLContext | None) -> IdServer:
+    client = IdGenClient([info.address], tls=tls)
+    try:
+        return IdServer(info.id, info.address, client.status())
+    except DashcellError as error:
+        return IdServer(info.id, info.address, None, str(error))
+    finally:
+        client.close()
 
 
 def _children(folder: Path | None) -> Sequence[RecordedChild]:

@@ -51,7 +51,7 @@ class _Calls:
     def decode(self, _ctx: Context, request: Any) -> Any:
         event_id = -1 if request.id is None else request.id
         parts = self._handler.decode(event_id)
-        return _idl.DecodedId(**parts._asdict(), at=parts.at, text=str(event_id))
+        return _idl.DecodedId(**parts._asdict(), at=parts.at, id_str=str(event_id))
 
     def status(self, _ctx: Context, _request: Any) -> Any:
         return _idl.IdGenStatus(**self._handler.status()._asdict())

@@ -14,6 +14,7 @@ from cell.dashboard import Dashboard
 from cell.explain import Explanation
 from firehose.event import PostRef
 from firehose.reading import Reading
+from idgen.snowflake import SnowflakeStatus
 from ops.checks_port import Checks
 from ops.config_settings import Config
 from router.cells import CellInfo
@@ -89,6 +90,16 @@ class Flag:
     name: str
     value: int
     default: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class IdServer:
+    """A server of ids; `status` None: it did not answer, and `trouble` says why."""
+
+    name: str
+    address: str
+    status: SnowflakeStatus | None
+    trouble: str = ""
 
 
 class Flags(Protocol):
@@ -344,6 +355,10 @@ class Platform(Protocol):
 
     def take_ids(self, count: int) -> list[int]:
         """New ids, increasing, to be brought along by writes."""
+        ...
+
+    def id_servers(self) -> Sequence[IdServer]:
+        """The servers of ids, by name, each as it answers now. Raises Unavailable."""
         ...
 
     def status(self) -> Status:

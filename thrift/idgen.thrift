@@ -42,7 +42,7 @@ struct DecodedId {
   /** The time as ISO 8601 has it, UTC, to the millisecond: 2012-07-03T00:00:00.000Z. */
   4: optional string at
   /** The id in decimal digits, for JSON. */
-  5: optional string text
+  5: optional string id_str
 }
 
 struct IdGenStatusRequest {

@@ -18,17 +18,28 @@ from firehose.event import PostRef
 def plain(value: object) -> Any:
     """`value` as JSON can hold it: dataclasses by field, enums by lower-case name, bytes as text.
 
-    Ids are JSON integers up to 2^63-1.
+    Ids are JSON integers up to 2^63-1, and come as text too: JavaScript's numbers end at 2^53.
+    `id` has `id_str` beside it, `post_id` has `post_id_str`.
     """
     if is_dataclass(value) and not isinstance(value, type):
-        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
+        return _members({each.name: getattr(value, each.name) for each in fields(value)})
     if isinstance(value, Mapping):
-        return {str(key): plain(each) for key, each in value.items()}
+        return _members(value)
     if isinstance(value, AbstractSet):
         return sorted((plain(each) for each in value), key=str)
     if isinstance(value, (list, tuple)):
         return [plain(each) for each in value]
     return _scalar(value)
+
+
+def _members(value: Mapping[Any, object]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, each in value.items():
+        name = str(key)
+        found[name] = plain(each)
+        if type(each) is int and (name == "id" or name.endswith("_id")):
+            found[f"{name}_str"] = str(each)
+    return found
 
 
 def _scalar(value: object) -> object:

@@ -22,6 +22,7 @@ from ops.platform_port import (
     CellStatus,
     DeadLetter,
     Flag,
+    IdServer,
     PartitionStatus,
     ProcessStatus,
     Status,
@@ -127,6 +128,7 @@ class StandInPlatform:
         self.letters = StandInLetters()
         self.api = StandInDashboard()
         self.explanation: Explanation | None = None
+        self.of_ids: list[IdServer] = []
         self.service_state = "ready"
         self.lag_s = 0.0
         self.end = 7
@@ -142,6 +144,9 @@ class StandInPlatform:
 
     def take_ids(self, count: int) -> list[int]:
         return [next(self._ids) for _ in range(count)]
+
+    def id_servers(self) -> Sequence[IdServer]:
+        return self.of_ids
 
     def status(self) -> Status:
         service = ProcessStatus(
