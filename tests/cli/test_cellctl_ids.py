@@ -1,6 +1,11 @@
 """cellctl's commands about ids: of a stand-in, and of a platform that runs."""
 
 import json
+import os
+import re
+import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -9,6 +14,7 @@ from idgen.snowflake import SnowflakeStatus
 from ops.platform_port import IdServer
 from tests.cli.shell import Shell
 from tests.cli.stand_in import FIRST_ID, NOW_MS, Bench
+from tests.house.sources import ROOT
 
 HOLDING = SnowflakeStatus("holding", 7, 2, "host-1", NOW_MS, NOW_MS, 881_234, 12_345, "", NOW_MS)
 
@@ -89,3 +95,35 @@ def test_a_running_platform_gives_ids_and_says_by_whom(shell: Shell):
     (decoded,) = shell.json("decode-id", str(taken[-1]))
     assert decoded["worker"] == server["worker"]
     assert abs(decoded["at_ms"] - server["clock_ms"]) < 600_000
+
+
+def blocks(language: str) -> list[str]:
+    page = (ROOT / "docs" / "ids.md").read_text()
+    return re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
+
+
+@pytest.mark.slow
+def test_the_pages_programs_print_what_it_says(shell: Shell, tmp_path):
+    (server,) = shell.json("list-id-servers")
+    shutil.copytree(ROOT / "thrift", tmp_path / "thrift")
+    (generate,) = [b for b in blocks("sh") if b.startswith("thrift -r")]
+    client, generated, library = blocks("python")
+    (tmp_path / "ids-data").mkdir()
+    said = [r"True 1000 holding\n", r"True \d{4}-.*Z holding\n"]
+    programs = [client, library]
+    if shutil.which("thrift"):
+        subprocess.run(["sh", "-c", generate], cwd=tmp_path, check=True)
+        said.append(r"True True\nholding\n")
+        programs.append(generated)
+    host, _, port = server["address"].rpartition(":")
+    assert host == "127.0.0.1"
+    for program, expected in zip(programs, said, strict=True):
+        done = subprocess.run(
+            [sys.executable, "-c", program.replace("7002", port)],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert re.fullmatch(expected, done.stdout), (done.stdout, done.stderr)
