@@ -90,7 +90,15 @@ class IdGenClients:
 
     def next_ids(self, n: int) -> list[int]:
         """`n` new ids. Raises Unavailable when no server is registered or none answers."""
-        return self._current().next_ids(n)
+        asked = self._current()
+        try:
+            return asked.next_ids(n)
+        except Unavailable:
+            # Other servers are registered by now, and their client has closed the one that we had.
+            now = self._current()
+            if now is asked:
+                raise
+            return now.next_ids(n)
 
     def close(self) -> None:
         """Close the connections."""

@@ -27,6 +27,7 @@ from ops.bench.measures import (
     fanout,
     giant,
     growth,
+    ids,
     memory,
     moves,
     pages,
@@ -38,7 +39,19 @@ from ops.bench.plots import draw
 from ops.bench.report import comparable, from_json, regressions, table, to_json, to_markdown
 from ops.config import jar_cache, load_config
 
-MEASURES = (fanout, pages, average_post, depth, pages_beside, giant, week, size, memory, growth)
+MEASURES = (
+    fanout,
+    pages,
+    average_post,
+    depth,
+    pages_beside,
+    giant,
+    week,
+    size,
+    memory,
+    growth,
+    ids,
+)
 """In the order in which they are taken: those that share a stage follow each other."""
 ASKED = (moves, cells)
 """Taken when they are asked for by --only."""
