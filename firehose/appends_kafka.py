@@ -53,7 +53,9 @@ class KafkaAppends:
     The thread is needed: a caller that polled for itself would be given the reports of others.
     """
 
-    def __init__(self, settings: Mapping[str, str], topic: str, timeout_ms: int) -> None:
+    def __init__(
+        self, settings: Mapping[str, str], topic: str, timeout_ms: int, *, gapless: bool = False
+    ) -> None:
         self._topic = topic
         self._timeout_s = timeout_ms / 1000
         self._config = {
@@ -68,6 +70,11 @@ class KafkaAppends:
             "message.timeout.ms": timeout_ms,
             "queue.buffering.max.kbytes": 262_144,
         }
+        if gapless:
+            # Brokers refuse a batch whose predecessor they do not have. What is left is a record
+            # that was given up before it was sent (so none is), and one that was refused for good
+            # (which then ends the producer). Source: librdkafka's CONFIGURATION.md on this key.
+            self._config |= {"enable.gapless.guarantee": True, "message.timeout.ms": 0}
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._producer = Producer(self._config, logger=LOG)

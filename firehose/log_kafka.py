@@ -33,9 +33,12 @@ class KafkaLog:
     """A log that is a Kafka topic. All verbs may be called from many threads.
 
     `settings` are librdkafka's own keys (bootstrap.servers, security.protocol, sasl.*, ssl.*) and
-    go to every client. The topic is made when it is not there. Raises Conflict when it has another
-    number of partitions or client-given timestamps, Unavailable when no broker answers, and
-    Unauthenticated when brokers refuse our user, password or certificate, or we theirs.
+    go to every client. The topic is made when it is not there. Values have at most `bytes_max`
+    bytes. `gapless` is for a relay: no record lies in a partition without those that this client
+    was to append there before, also when appends fail; what was not acknowledged in time may still
+    come later. Raises Conflict when the topic has another number of partitions or client-given
+    timestamps, Unavailable when no broker answers, and Unauthenticated when brokers refuse our
+    user, password or certificate, or we theirs.
     """
 
     def __init__(
@@ -47,15 +50,18 @@ class KafkaLog:
         replication: int = 1,
         retention_ms: int = WEEK_MS,
         timeout_ms: int = 10_000,
+        bytes_max: int = RECORD_BYTES_MAX,
+        gapless: bool = False,
     ) -> None:
         self._settings = dict(settings)
         self._topic = topic
+        self._bytes_max = bytes_max
         self._partitions = partitions
         self._timeout_ms = timeout_ms
         self._admin = admitted(settings, f"opening topic {topic}", timeout_ms)
         wanted = _wanted(topic, partitions, replication, retention_ms)
         self._identity = _open_topic(self._admin, wanted, timeout_ms)
-        self._producer = KafkaAppends(self._settings, topic, timeout_ms)
+        self._producer = KafkaAppends(self._settings, topic, timeout_ms, gapless=gapless)
         self._readers = KafkaReaders(self._settings, topic, timeout_ms)
 
     @property
@@ -75,8 +81,8 @@ class KafkaLog:
                 raise BadRequest(
                     "records", f"partition {partition} is not 0..{self._partitions - 1}"
                 )
-            if len(value) > RECORD_BYTES_MAX:
-                raise BadRequest("records", f"{len(value)} bytes are over {RECORD_BYTES_MAX}")
+            if len(value) > self._bytes_max:
+                raise BadRequest("records", f"{len(value)} bytes are over {self._bytes_max}")
         return self._producer.append(records) if records else []
 
     def read(self, partition: int, offset: int, limit: int, timeout_ms: int = 0) -> list[Record]:

@@ -48,6 +48,7 @@ class SqliteLog:
 
     Offsets are dense. Append times are those of `clock`, but never fall within a partition.
     Records older than `retention_ms` are forgotten while others are appended; None: they are kept.
+    Values have at most `bytes_max` bytes.
     Raises Conflict when the log exists with another number of partitions.
     """
 
@@ -58,12 +59,15 @@ class SqliteLog:
         partitions: int,
         clock: Clock,
         retention_ms: int | None = None,
+        *,
+        bytes_max: int = RECORD_BYTES_MAX,
     ) -> None:
         if not 1 <= partitions <= PARTITIONS_MAX:
             raise BadRequest("partitions", f"{partitions} is outside 1..{PARTITIONS_MAX}")
         self._clock = clock
         self._partitions = partitions
         self._retention_ms = retention_ms
+        self._bytes_max = bytes_max
         self._appended = 0
         self._file = SqliteFile(path, _SCHEMA)
         try:
@@ -115,9 +119,9 @@ class SqliteLog:
                 raise BadRequest(
                     "records", f"there is no partition {partition} of {self._partitions}"
                 )
-            if len(value) > RECORD_BYTES_MAX:
+            if len(value) > self._bytes_max:
                 raise BadRequest(
-                    "records", f"a value of {len(value)} bytes; at most {RECORD_BYTES_MAX} fit"
+                    "records", f"a value of {len(value)} bytes; at most {self._bytes_max} fit"
                 )
         if not records:
             return []

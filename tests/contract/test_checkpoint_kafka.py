@@ -28,8 +28,10 @@ class LeavingCheckpoints(KafkaCheckpoints):
         super().__init__(settings, topic, partitions)
         self.joined: list[KafkaMember] = []
 
-    def join(self, group: str, client: str, session_ms: int = 10_000) -> KafkaMember:
-        self.joined.append(super().join(group, client, session_ms))
+    def join(
+        self, group: str, client: str, session_ms: int = 10_000, busy_ms: int | None = None
+    ) -> KafkaMember:
+        self.joined.append(super().join(group, client, session_ms, busy_ms))
         return self.joined[-1]
 
     def close(self) -> None:

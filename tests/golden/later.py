@@ -1,4 +1,5 @@
-"""Bytes of the formats that came after v0.1.0, with moves; in moves.txt as `formats` says.
+"""Bytes of the formats that came after v0.1.0, with moves and groups; in moves.txt as `formats`
+says.
 
 Records of which v0.1.0 knew an older form are read by it too, their new fields being ignored.
 """
@@ -9,6 +10,8 @@ import numpy as np
 from cell import changes
 from cell.post_copy import PostLane
 from cell.slice_rows import Walked
+from firehose.log import Record
+from firehose.relayed import beginning_value, open_relayed, relayed_value
 from router import move_records, routes
 from router.cells import Bootstrap, BootstrapStage, CellInfo, CellState
 from router.history import Happened
@@ -48,6 +51,8 @@ CHANGE = changes.Change(
     {3: changes.Reached(2, 9, 12, (10, 11))},
     changes.Changed(np.array([1, 0xFFFFFFFF], np.uint32), np.array([7], np.uint32)),
 )
+
+ROOT = 0xDA5CE11
 
 
 def _as_plain(change: changes.Change) -> object:
@@ -91,6 +96,18 @@ FORMATS = [
         _as_plain(CHANGE),
         lambda data: _as_plain(changes.decode(data)),
         lambda _: _longer(changes.encode(CHANGE)),
+    ),
+    Golden(
+        "relayed: record",
+        (7, 1_700_000_000_000, b"value"),
+        lambda data: tuple(open_relayed(ROOT, Record(3, 9, 0, data))),
+        lambda value: relayed_value(ROOT, Record(3, *value)),
+    ),
+    Golden(
+        "relayed: beginning",
+        (7, 0, None),
+        lambda data: tuple(open_relayed(ROOT, Record(3, 9, 0, data))),
+        lambda value: beginning_value(ROOT, value[0]),
     ),
 ]
 
