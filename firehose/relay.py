@@ -1,7 +1,8 @@
 """The relay of a cell group: reads the root once, for all cells of the group, into its topic.
 
 Where it goes on is told by the topic alone: there is no second place that could disagree with it.
-The checkpoint that it commits at the root is for people who look how far it is. Any number of
+The checkpoint that it commits at the root is for people who look how far it is, and for a relay
+that finds the topic empty: what lay between it and the root's start was lost. Any number of
 relays share the partitions; for one that is killed another repeats at most a batch, and two that
 both believe they own a partition write repetitions (`firehose.relayed` says why never a gap).
 """
@@ -63,8 +64,9 @@ def group_of(cells: str) -> str:
 class Relay:
     """One relay from `root` (with its `checkpoints`) to `topic`, for the group named `cells`.
 
-    `topic` has the root's number of partitions, holds values of `RELAYED_BYTES_MAX`, and on Kafka
-    is opened gapless. Memory: one batch. Raises Conflict for another number of partitions.
+    `topic` has the root's number of partitions, keeps records at least as long as the root, holds
+    values of `RELAYED_BYTES_MAX`, and on Kafka is opened gapless. Memory: one batch. Raises
+    Conflict for another number of partitions.
     """
 
     def __init__(
@@ -162,6 +164,7 @@ class Relay:
             starts[partition] = start
             self._ends[partition] = span.end
         self._begin({p: starts[p] for p in begin})
+        member.commit(starts)
         for partition, start in starts.items():
             member.seek(partition, start)
         self._next = starts

@@ -90,7 +90,9 @@ class Group:
         self.checkpoints: dict[int, int] = {}
         self.owner: dict[int, GroupMember] = {}
 
-    def join(self, group: str, client: str, session_ms: int = 10_000) -> "GroupMember":
+    def join(
+        self, group: str, client: str, session_ms: int = 10_000, busy_ms: int | None = None
+    ) -> "GroupMember":
         return GroupMember(self, client)
 
     def assign(self, owners: Mapping[int, "GroupMember"]) -> None:
