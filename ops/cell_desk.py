@@ -165,7 +165,10 @@ class CellDesk:
             count = len(view.leaving) + len(view.arriving)
             remedy = f"`cellctl drain-cell {info.name} --execute --wait` first"
             if not view.slices:
-                remedy = "wait until they are over, sweeping included (`cellctl list-moves`)"
+                remedy = (
+                    "wait until they are over, sweeping included (`cellctl list-moves`); "
+                    "`cellctl complete-move` ends those that have switched"
+                )
             raise Refused(
                 "not_empty",
                 f"cell {info.name} is home to {view.share:.2%} of the readers and has {count} "

@@ -9,7 +9,7 @@ from cell.stores import CellStores
 from router.backup import log_base_above
 from router.cluster import ClusterValues
 from router.move_records import open_moves, read_move
-from router.moves import MoveState, Refused, next_steps
+from router.moves import Move, MoveState, Refused
 from router.registry import Registry
 
 _OVER = (MoveState.COMPLETED, MoveState.CANCELLED, MoveState.REVERSED)
@@ -48,13 +48,20 @@ def refuse_moves(registry: Registry, cell: str) -> None:
     by = [
         f"`cellctl {what}-move {' '.join(str(m.id) for m in able)} --execute`"
         for what in ("cancel", "reverse", "complete")
-        if (able := [m for m in theirs if what in next_steps(m)])
+        if (able := [m for m in theirs if _way_out(m, cell) == what])
     ]
     raise Refused(
         "moving",
         f"{len(theirs)} moves from or to cell {cell} are under way: end them first, by "
-        f"{' or '.join(by)}; those that have switched to the lost cell go back by reversing",
+        f"{' and '.join(by)}: who went to the lost cell goes back, who left it stays away",
     )
+
+
+def _way_out(move: Move, cell: str) -> str:
+    """Completing a move to the lost cell would have the only whole copy swept."""
+    if move.state is not MoveState.SWITCHED:
+        return "cancel"
+    return "reverse" if move.target == cell else "complete"
 
 
 def refuse_log(manifest: Manifest, stores: CellStores) -> None:

@@ -8,7 +8,7 @@ from ops.cellctl.move_text import who_of
 from ops.cellctl.rehoming import keep_option, rehome
 from ops.cellctl.seat import Seat, at_platform
 from router.move_records import Wanted
-from router.moves import ENDS, Move
+from router.moves import ENDS, Move, MoveState
 
 
 @click.command("drain-cell")
@@ -35,7 +35,8 @@ def command(seat: Seat, cell: str, keep_ms: int, execute: bool, wait: bool) -> N
 
     if view.info.state.value != "draining":
         cells.change(cell, "drain", execute=False)
-    _tell_left_out([seat.platform.moves.show(i).move for i in view.leaving])
+    under_way = sorted((*view.leaving, *view.arriving))
+    _tell_left_out(cell, [seat.platform.moves.show(i).move for i in under_way])
 
     def begin() -> None:
         if view.info.state.value != "draining":
@@ -44,13 +45,27 @@ def command(seat: Seat, cell: str, keep_ms: int, execute: bool, wait: bool) -> N
     rehome(seat, wanted, execute=execute, wait=wait, before=begin, to_the_end=True)
 
 
-def _tell_left_out(moves: Sequence[Move]) -> None:
-    """What is on its way already is no part of the plan."""
+def _tell_left_out(cell: str, moves: Sequence[Move]) -> None:
+    """What is on its way already, from or to the cell, is no part of the plan."""
+    by_remedy: dict[str, list[Move]] = {}
     for move in moves:
-        remedy = f"`cellctl complete-move {move.id} --execute`"
-        if move.rehearsal:
-            remedy = f"it ends when cell {move.target} is activated or retired"
-        elif move.state in ENDS:
-            remedy = "it is being finished: wait"
-        what = f"left out is {who_of(move)}, which move {move.id} carries ({move.state})"
-        click.echo(f"cellctl: {what}: {remedy}", err=True)
+        by_remedy.setdefault(_remedy(cell, move), []).append(move)
+    for remedy, theirs in by_remedy.items():
+        for move in theirs:
+            text = f"left out is {who_of(move)}, which move {move.id} carries ({move.state})"
+            click.echo(f"cellctl: {text}", err=True)
+        numbers = " ".join(str(move.id) for move in theirs)
+        click.echo(f"cellctl: {remedy.format(numbers=numbers)}", err=True)
+
+
+def _remedy(cell: str, move: Move) -> str:
+    if move.rehearsal:
+        return f"moves {{numbers}} end when cell {move.target} is activated or retired"
+    if move.state in ENDS:
+        return "moves {numbers} are being finished: wait"
+    if move.state is MoveState.SWITCHED:
+        again = ", and drain again" if move.target == cell else ""
+        return f"end them by `cellctl complete-move {{numbers}} --execute`{again}"
+    if move.target == cell:
+        return "end them by `cellctl cancel-move {numbers} --execute`"
+    return "moves {numbers} have not switched yet: wait, or `cellctl show-move` says for what"

@@ -87,7 +87,9 @@ def _carried(view: MoveView) -> str:
         return "waits for somebody to switch it"
     if move.stage is Stage.SWITCH and move.rehearsal:
         return f"a rehearsal: it stays compared until cell {move.target} is active"
-    return f"carried by: {view.mover or 'no mover just now: see `cellctl status`'}"
+    if view.mover:
+        return f"carried by: {view.mover}"
+    return "carried by nobody just now: a mover looks every second; `cellctl status` tells of it"
 
 
 def plan_document(plan: MovePlan) -> dict[str, Any]:

@@ -21,6 +21,7 @@ _SPAN = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 KEEP_S_MAX = 7 * 86_400
 LOOK_S = 0.5
+NOTHING = "nothing is to be moved"
 STATES = (
     MoveState.CREATED,
     MoveState.COPYING,
@@ -99,6 +100,9 @@ def rehome(
     if any(plan.blockers for plan in plans):
         raise blocked(plans)
     before()
+    if not plans:
+        seat.answer([], lambda: click.echo(NOTHING))
+        return
     begun = [moves.begin(plan.wanted) for plan in plans]
     if wait:
         begun = _followed(seat, begun, to_the_end=to_the_end)
@@ -119,7 +123,7 @@ def _draw_plans(plans: Sequence[MovePlan]) -> None:
         for blocker in plan.blockers:
             click.echo(f"  blocked [{blocker.cause}]: {harmless(blocker.why)}")
     if not plans:
-        click.echo("nothing is to be moved")
+        click.echo(NOTHING)
         return
     click.echo("what is done, in this order:")
     for number, step in enumerate(STEPS, 1):

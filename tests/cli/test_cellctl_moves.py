@@ -197,7 +197,30 @@ def test_a_drained_cell_is_empty_and_can_be_taken_back(shell: Shell) -> None:
     assert post["id"] in [each["id"] for each in page["entries"]]
     assert "[not_active]" in refused(shell, 5, "rehome-user", "5", "--to", here)
 
+    until("all is swept", lambda: shell.json("list-moves") == [], PATIENCE_S)
+    nothing = shell.run("drain-cell", here, "--execute", "--wait")
+    assert (nothing.returncode, nothing.stdout, nothing.stderr) == (
+        0,
+        "nothing is to be moved\n",
+        "",
+    )
+
     shell.done("activate-cell", here, "--execute")
     assert shell.json("describe-cell", here)["state"] == "active"
     back = shell.json("rebalance", "--most", "2")
     assert [each["to"] for each in back] == [here] * len(back)
+
+
+def test_who_has_just_come_is_told_as_left_out_of_a_drain(shell: Shell) -> None:
+    until("no move is under way", lambda: shell.json("list-moves") == [], PATIENCE_S)
+    here = home(shell, 21)
+    target = other(here)
+    (move,) = shell.json("rehome-user", "21", "--to", target, "--execute", "--wait")
+    number = str(move["move"])
+    told = shell.run("drain-cell", target).stderr
+    assert f"left out is reader 21, which move {number} carries (switched)" in told
+    assert f"`cellctl complete-move {number} --execute`, and drain again" in told
+    told = shell.run("drain-cell", here).stderr
+    assert f"`cellctl complete-move {number} --execute`\n" in told
+    shell.done("complete-move", number, "--execute")
+    until("it is over", lambda: shell.json("show-move", number)["finished"], PATIENCE_S)

@@ -267,6 +267,23 @@ def test_a_cell_with_a_move_under_way_is_not_restored(
     assert "cancel-move" in said
 
 
+@pytest.mark.parametrize("target", ["a", "b"])
+def test_who_went_to_the_lost_cell_is_told_to_go_back_and_who_left_it_to_stay(
+    life: BackupLife, platform: Path, folder: Path, target: str
+) -> None:
+    """Completed, a move to the lost cell would have the only copy swept."""
+    life.take("a", folder)
+    slices = read_routes(life.world.registry).slices
+    place = next(spread(i) for i in range(1, 99) if slices.at(spread(i)).cell != target)
+    life.world.begin(Wanted(place, place, target, 0, 3_600_000))
+    life.world.finish()
+    life.lose("a", platform)
+    word, said = cause(life, folder)
+    assert word == "moving"
+    assert ("reverse-move" in said) == (target == "a")
+    assert ("complete-move" in said) == (target != "a")
+
+
 def test_a_worker_does_not_begin_anew_where_tables_were_lost(
     life: BackupLife, platform: Path
 ) -> None:
