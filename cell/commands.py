@@ -35,7 +35,13 @@ class LetterRetried(msgspec.Struct, frozen=True, tag="letter_retried"):
     offset: int
 
 
-Command = SliceArrived | SliceLeft | LetterRetried
+class GroupRewound(msgspec.Struct, frozen=True, tag="group_rewound"):
+    """The cell's consumer group reads again from `offsets` (by partition); the others go on."""
+
+    offsets: dict[int, int]
+
+
+Command = SliceArrived | SliceLeft | LetterRetried | GroupRewound
 
 _DECODER: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
 

@@ -340,7 +340,13 @@ class IngestWorker:
             return command.since[partition] if changes else None
         if isinstance(command, commands.LetterRetried) and command.partition == partition:
             return self._take_letter(command)
+        if isinstance(command, commands.GroupRewound) and partition in command.offsets:
+            return self._retained(partition, command.offsets[partition])
         return None
+
+    def _retained(self, partition: int, offset: int) -> int:
+        """`offset`, or where the log begins by now."""
+        return max(offset, self._stores.firehose.spans()[partition].start)
 
     def _take_letter(self, command: commands.LetterRetried) -> int | None:
         """Have a dead letter applied again, and all behind it: what was applied without it may
@@ -357,7 +363,7 @@ class IngestWorker:
         if letter.outcome is not None:
             return None
         self._retries[partition, offset] = letter
-        return max(offset, self._stores.firehose.spans()[partition].start)
+        return self._retained(partition, offset)
 
     def _restart(self, member: Member) -> None:
         """Residents changed, or a partition goes back: forget all memory, and read on from where

@@ -1,6 +1,6 @@
 """What commands do to who is homed in a cell. Pure."""
 
-from cell.commands import Command, LetterRetried, SliceArrived
+from cell.commands import Command, SliceArrived, SliceLeft
 from cell.residents import Ranges, Residents
 
 
@@ -11,9 +11,9 @@ def residents_after(
     if isinstance(command, SliceArrived):
         since = command.since[partition]
         return residents.arrived(command.start, command.last, command.band, since)
-    if isinstance(command, LetterRetried):
-        return residents
-    return residents.left(command.start, command.last, command.band, offset)
+    if isinstance(command, SliceLeft):
+        return residents.left(command.start, command.last, command.band, offset)
+    return residents
 
 
 def arriving(command: Command) -> Ranges:

@@ -7,7 +7,8 @@ Records of which v0.1.0 knew an older form are read by it too, their new fields 
 import msgspec
 import numpy as np
 
-from cell import changes
+from cell import changes, commands
+from cell.commands import GroupRewound
 from cell.post_copy import PostLane
 from cell.slice_rows import Walked
 from firehose.log import Record
@@ -81,6 +82,7 @@ CELL = CellInfo(
     history=(Happened(1_700_000_000_000, CellState.PROVISIONING, "me@here", "note"),),
 )
 FORMATS = [
+    Golden("command: rewound", GroupRewound({0: 5, 3: 9}), commands.decode, commands.encode),
     as_json("cell", CELL),
     as_json("head of routes", routes._Head(("0", "4"), 5, {"8000000000000000": (7, 8)})),
     as_json("move", MOVE),

@@ -6,7 +6,7 @@ from random import Random
 from unittest.mock import patch
 
 from cell import keys
-from cell.commands import Command, LetterRetried, SliceArrived, SliceLeft
+from cell.commands import Command, GroupRewound, LetterRetried, SliceArrived, SliceLeft
 from cell.keys import parse_pair
 from cell.state import homes_now
 from cell.tables import Row
@@ -163,6 +163,7 @@ class Life:
     def __init__(self, seed: int) -> None:
         self.rnd = rnd = Random(seed)
         self.keeping = Random(seed)
+        self.rewinding = Random(seed)
         self.bounds = Bounds.drawn(rnd)
         self.log = MemoryLog(rnd.choice([1, 1, 2, 3]))
         self.drawn = Drawn(rnd)
@@ -271,6 +272,7 @@ class Life:
                     self._arrive(cell, piece)
                 self._disturb(self.rnd.choice(self.cells))
                 self._keep(self.keeping.choice(self.cells))
+                self._rewind_running(self.rewinding.choice(self.cells))
                 if self.poison and self.rnd.random() < 0.05:
                     self._upgrade()
                 if len(self.cells) > 1 and self.rnd.random() < 0.3:
@@ -408,6 +410,14 @@ class Life:
         self.running[cell.name] = [self._start(cell, 100 + i) for i in range(count)]
         cell.assign(self.running[cell.name])
 
+    def _rewind_running(self, cell: CellWorld) -> None:
+        """Sometimes tell the workers to go back, whatever they are at."""
+        if self.rewinding.random() < 0.02:
+            ends = dict(enumerate(map(len, self.log.records)))
+            back = {p: self.rewinding.randint(0, end) for p, end in ends.items()}
+            cell.command(GroupRewound(back))
+            self.told.append(f"-- {cell.name} goes back to {back}")
+
     def _calm(self, cell: CellWorld) -> None:
         cell.settle(self.running[cell.name])
         for woken in cell.stalled:
@@ -430,6 +440,9 @@ class Life:
         }
         self.running[cell.name] = [self._start(cell, 200)]
         cell.assign(self.running[cell.name])
+        cell.settle(self.running[cell.name])
+        # Once more, by a worker that runs.
+        cell.command(GroupRewound({p: len(r) // 2 for p, r in enumerate(self.log.records)}))
         cell.settle(self.running[cell.name])
         after = cell.store.dump()
         changed = {

@@ -9,12 +9,13 @@ import pytest
 
 from cell import keys
 from cell.batch import Batch
-from cell.commands import LetterRetried, SliceArrived, SliceLeft, decode, encode
+from cell.commands import GroupRewound, LetterRetried, SliceArrived, SliceLeft, decode, encode
 from cell.state import CellState
 from firehose.codec import Poison, UnknownKind
 from firehose.codec import decode as decode_event
 from firehose.codec import encode as encode_event
 from firehose.event import Draft, Event, Followed, PostCreated, Unfollowed
+from firehose.log import Span
 from idgen.errors import Conflict, Corrupt, CursorTooOld, Unavailable
 from idgen.ids import U64, compose, partition_of, spread
 from tests.golden.formats import with_a_new_field
@@ -190,6 +191,49 @@ def test_a_letter_that_still_cannot_be_applied_stays_open(monkeypatch: pytest.Mo
     assert len(found_in(cell).inbox) == 1
 
 
+def test_a_rewound_group_replays_while_it_runs_and_changes_no_row() -> None:
+    """Its positions stay, new posts are applied too, and whoever goes on after a crash knows."""
+    cell = world(batch_events=1)
+    arrive(cell)
+    append(cell, Followed(event_id(1), READER, AUTHOR[0], 0))
+    append(cell, *(post(AUTHOR[0], n) for n in range(2, 6)), post(AUTHOR[1], 7))
+    process = started(cell)
+    cell.settle([process])
+    before, events = cell.store.dump(), process.worker.stats.events
+    cell.command(GroupRewound({0: 1}))
+    cell.clock.ms += 600
+    process.worker._read_commands(process.member)
+    assert (cell.states()[0].unfinished, cell.states()[0].applied.low) == (1, 5)
+    assert cell.states()[1].unfinished == 1
+    cell.step(process)
+    assert cell.group.checkpoints == {0: 2, 1: 1}
+    cell.settle([process])
+    assert process.worker.stats.events - events == 4
+    assert cell.store.dump() == before
+    assert (cell.states()[0].unfinished, cell.group.checkpoints[0]) == (5, 5)
+    cell.command(GroupRewound({0: 0, 1: 0}))
+    append(cell, post(AUTHOR[0], 9))
+    again = started(cell)
+    cell.settle([again])
+    assert again.worker.stats.events == 7
+    assert (READER, event_id(9), AUTHOR[0]) in found_in(cell).inbox
+
+
+def test_a_group_is_rewound_no_further_than_the_log_begins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was retained when the operator asked may be gone when the worker obeys."""
+    cell = world()
+    append(cell, *(post(AUTHOR[0], n) for n in range(1, 6)))
+    process = started(cell)
+    cell.settle([process])
+    monkeypatch.setattr(cell.log, "spans", lambda: [Span(3, 5), Span(0, 0)])
+    cell.command(GroupRewound({0: 1}))
+    cell.clock.ms += 600
+    process.worker._read_commands(process.member)
+    assert cell.states()[0].unfinished == 3
+
+
 @pytest.mark.parametrize("letter", [(0, 7), (1, 0), (9, 9)])
 def test_retrying_a_letter_that_is_not_there_does_nothing(letter: tuple[int, int]) -> None:
     cell = world()
@@ -358,7 +402,13 @@ def test_a_slice_that_left_is_no_longer_delivered_to() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [SliceArrived(1, 2, 3, (4, 5)), SliceLeft(0, U64, 7), LetterRetried(3, 4)]
+    "command",
+    [
+        SliceArrived(1, 2, 3, (4, 5)),
+        SliceLeft(0, U64, 7),
+        LetterRetried(3, 4),
+        GroupRewound({1: 2}),
+    ],
 )
 def test_commands_read_back_and_nothing_else_does(command: object) -> None:
     value = encode(command)  # type: ignore[arg-type]
