@@ -106,13 +106,18 @@ def resolve(field: str, place: Place, log: Log, partitions: Mapping[int, object]
     return {p: found[p] for p in partitions}
 
 
-def _resolved(
-    field: str, cursor: Cursor, log: Log, partitions: Mapping[int, object]
-) -> dict[int, int]:
+def check_same_log(field: str, cursor: Cursor, log: Log) -> None:
+    """Raises BadRequest(field) for a cursor of another log."""
     if cursor.log != log_fingerprint(log.identity) or cursor.partitions != log.partitions:
         raise BadRequest(
             field, "the cursor is of another firehose, or of one before a restore: begin by a time"
         )
+
+
+def _resolved(
+    field: str, cursor: Cursor, log: Log, partitions: Mapping[int, object]
+) -> dict[int, int]:
+    check_same_log(field, cursor, log)
     missing = sorted(set(partitions) - set(cursor.offsets))
     if missing:
         raise BadRequest(

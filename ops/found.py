@@ -25,6 +25,8 @@ from ops.checks_port import Checks
 from ops.config import Config
 from ops.dashboard_client import DashboardClient
 from ops.firehose_desk import FirehoseDesk
+from ops.group_desk import GroupDesk
+from ops.groups_port import Groups
 from ops.move_desk import MoveDesk
 from ops.platform_port import (
     Backups,
@@ -158,6 +160,11 @@ class FoundPlatform:
     def firehose(self) -> Firehose:
         """The firehose, read by this process."""
         return FirehoseDesk(self._seams)
+
+    @property
+    def groups(self) -> Groups:
+        """The consumer groups of the firehose."""
+        return GroupDesk(self._seams)
 
     def verify_reader(self, reader: int) -> ReaderCheck:
         """The reader's inbox in its home cell beside what it has to hold."""

@@ -17,6 +17,7 @@ from firehose.reading import Reading
 from idgen.snowflake import SnowflakeStatus
 from ops.checks_port import Checks
 from ops.config_settings import Config
+from ops.groups_port import Groups
 from router.cells import CellInfo
 from router.move_records import Wanted
 from router.moves import Move
@@ -392,6 +393,11 @@ class Platform(Protocol):
     @property
     def firehose(self) -> Firehose:
         """Its firehose."""
+        ...
+
+    @property
+    def groups(self) -> Groups:
+        """The consumer groups of its firehose."""
         ...
 
     def verify_reader(self, reader: int) -> ReaderCheck:

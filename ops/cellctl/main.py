@@ -1,13 +1,13 @@
 """`cellctl`: the commands by name, each imported only when it is called."""
 
 import errno
-import importlib
 import logging
 from typing import Any
 
 import click
 
 from idgen.errors import DashcellError
+from ops.cellctl.lazy import LazyCommands
 from ops.cellctl.outcome import Ended, Exit, ended, is_stack_error, stack_ended
 
 COMMANDS = {
@@ -58,8 +58,8 @@ COMMANDS = {
     "take-ids": "Take new ids: 1, or COUNT of them, increasing.",
     "list-id-servers": "List the servers of ids: worker id, epoch, lease, clock, ids given.",
     "flags": "List and change the platform's flags.",
-    "firehose": "Read the firehose.",
     "dead-letters": "List, retry or discard events that a cell could not apply.",
+    "firehose": "Read the firehose, and look after its consumer groups.",
     "completion": "Print the completion script for a shell.",
 }
 """Every command and its line in the help; the same line heads the command's own help."""
@@ -68,28 +68,10 @@ COMMANDS = {
 _UNSAID = logging.NullHandler()
 
 
-class LazyCommands(click.Group):
-    """A group that imports `ops.cellctl.<command>` when it is asked for."""
+class Cellctl(LazyCommands):
+    """All commands; how errors end them."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """All names, in the order of the help."""
-        del ctx
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command, imported now; None for an unknown name."""
-        del ctx
-        if cmd_name not in COMMANDS:
-            return None
-        module = importlib.import_module(f"ops.cellctl.{cmd_name.replace('-', '_')}")
-        command: click.Command = module.command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list in the help, without importing what is listed."""
-        del ctx
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+    LINES = COMMANDS
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; the platform's errors end it with their exit code and a sentence."""
@@ -109,7 +91,7 @@ class LazyCommands(click.Group):
 
 
 @click.group(
-    cls=LazyCommands,
+    cls=Cellctl,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 conflict, 5 precondition, "
     "6 unreachable, 7 timed out but still running, 8 partial.",

@@ -48,7 +48,9 @@ def _command(command: click.Command, ctx: click.Context, level: int) -> Iterator
         yield from (_option(option, ctx) for option in options)
         yield ""
     if isinstance(command, click.Group):
-        for name, inner in command.commands.items():
+        for name in command.commands or command.list_commands(ctx):
+            inner = command.get_command(ctx, name)
+            assert inner is not None, f"{name} is listed"
             yield from _command(inner, click.Context(inner, ctx, name), level + 1)
 
 

@@ -12,6 +12,7 @@ from firehose.log_kafka import KafkaLog
 from idgen.errors import Unavailable
 from tests.conftest import Servers
 from tests.contract.checkpoint_contract import CheckpointContract, OpenGroupLog
+from tests.contract.groups_contract import GroupsContract
 from tests.contract.patience import together, until
 
 pytestmark = [
@@ -40,7 +41,7 @@ class LeavingCheckpoints(KafkaCheckpoints):
         super().close()
 
 
-class TestKafkaCheckpoints(CheckpointContract):
+class TestKafkaCheckpoints(CheckpointContract, GroupsContract):
     session_ms: ClassVar[int] = 2_000  # group.min.session.timeout.ms of the test's Kafka
 
     @pytest.fixture

@@ -10,9 +10,10 @@ from firehose.checkpoint_sqlite import SqliteCheckpoints
 from firehose.log_sqlite import SqliteLog
 from idgen.clock import SystemClock
 from tests.contract.checkpoint_contract import CheckpointContract, OpenGroupLog
+from tests.contract.groups_contract import GroupsContract
 
 
-class TestSqliteCheckpoints(CheckpointContract):
+class TestSqliteCheckpoints(CheckpointContract, GroupsContract):
     patience_s: ClassVar[float] = 10.0
     session_ms: ClassVar[int] = 400
 

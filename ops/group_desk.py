@@ -1,0 +1,129 @@
+"""Consumer groups as `cellctl` asks for them: Kafka's own, or those in the platform's file.
+
+A group that nobody reads by is rewound by its checkpoints. A worker of a cell that runs begins at
+no checkpoint but goes on from its memory and its tables: it is told by a command, like all that
+workers are told, and goes back between two batches. So nothing has to be stopped, and nothing
+stays stopped when whoever asked dies in the middle.
+"""
+
+import threading
+from collections.abc import Collection, Sequence
+
+from cell.commands import GroupRewound, encode
+from cell.ingest import group_of
+from firehose.groups import look_at, plan_rewind
+from firehose.rewind import Target
+from idgen.errors import DeadlineExceeded
+from ops.groups_port import GroupView, RewindPlan
+from ops.wiring.seams import Seams
+from router.cells import APPLYING, CellInfo, CellState, read_cells
+from router.moves import Refused
+
+LOOKS = 100
+LOOK_S = 0.1
+
+
+class GroupDesk:
+    """`ops.groups_port.Groups` over the seams of a platform."""
+
+    def __init__(self, seams: Seams) -> None:
+        self._seams = seams
+
+    def list(self, *, timed: bool) -> Sequence[GroupView]:
+        """All groups by name."""
+        return [self._view(name, timed=timed) for name in self._seams.checkpoints().groups()]
+
+    def describe(self, name: str) -> GroupView:
+        """One group."""
+        return self._view(name, timed=True)
+
+    def rewind_plan(
+        self, name: str, wanted: tuple[str, Target], partitions: Collection[int]
+    ) -> RewindPlan:
+        """What a rewind would do."""
+        seams, info = self._seams, self._cell_of(name)
+        applied: dict[int, int] | None = None
+        if info is not None:
+            if info.state not in APPLYING:
+                raise Refused(
+                    "not_applying",
+                    f"cell {info.name} is {info.state}: it begins where its copy says; wait until "
+                    f"`cellctl describe-cell {info.name}` says that it is dark or active",
+                )
+            states = seams.cell(info.name).state().read()
+            applied = {p: state.unfinished for p, state in states.items()}
+        steps = plan_rewind(
+            seams.firehose(),
+            seams.checkpoints(),
+            name,
+            wanted,
+            partitions,
+            now_ms=seams.clock.now_ms(),
+            applied=applied,
+        )
+        return RewindPlan(name, info.name if info else "", self._clients(name), steps)
+
+    def rewind(self, plan: RewindPlan, *, pause: bool) -> None:
+        """Do it, and return once it has taken effect."""
+        clients = self._clients(plan.group)
+        if not clients:
+            offsets = {step.partition: step.offset for step in plan.steps}
+            self._seams.checkpoints().rewind(plan.group, offsets)
+            return
+        live = f"group {plan.group} has live members ({', '.join(clients)})"
+        if not plan.cell:
+            raise Refused("live_members", f"{live} that Dashcell does not run: stop them first")
+        if not pause:
+            raise Refused("live_members", f"{live}: with --pause they go back between two batches")
+        self._tell(plan)
+
+    def delete(self, name: str, *, execute: bool = True) -> GroupView:
+        """Forget a group, or only see whether that can be."""
+        view = self._view(name, timed=False)
+        if view.cell:
+            raise Refused(
+                "cell_in_use",
+                f"group {name} is how cell {view.cell} reads the firehose: it can be deleted "
+                f"after `cellctl retire-cell {view.cell}`",
+            )
+        clients = self._clients(name)
+        if clients:
+            raise Refused(
+                "live_members",
+                f"group {name} has live members ({', '.join(clients)}): stop them first",
+            )
+        if execute:
+            self._seams.checkpoints().delete(name)
+        return view
+
+    def _view(self, name: str, *, timed: bool) -> GroupView:
+        seams, info = self._seams, self._cell_of(name)
+        now_ms = seams.clock.now_ms()
+        found = look_at(seams.firehose(), seams.checkpoints(), name, now_ms, timed=timed)
+        return GroupView(found, info.name if info else "")
+
+    def _clients(self, name: str) -> tuple[str, ...]:
+        return tuple(member.client for member in self._seams.checkpoints().members(name))
+
+    def _cell_of(self, name: str) -> CellInfo | None:
+        """The cell whose workers are the group, unless it has been retired."""
+        infos = read_cells(self._seams.registry)
+        mine = (i for i in infos if group_of(i.name) == name and i.state != CellState.RETIRED)
+        return next(mine, None)
+
+    def _tell(self, plan: RewindPlan) -> None:
+        stores = self._seams.cell(plan.cell)
+        command = GroupRewound({s.partition: s.offset for s in plan.steps if s.replayed})
+        if not command.offsets:
+            return
+        (told,) = stores.commands.append([(0, encode(command))])
+        pause = threading.Event()
+        for _ in range(LOOKS):
+            states = stores.state().read(command.offsets)
+            if all(state.commands > told.offset for state in states.values()):
+                return
+            pause.wait(LOOK_S)
+        raise DeadlineExceeded(
+            f"cell {plan.cell} is told, and its workers have not gone back yet; they will: see "
+            f"`cellctl firehose describe {plan.group}`"
+        )
