@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from idgen.errors import BadRequest
+import stamina
+
+from idgen.errors import BadRequest, Unavailable
 from ops import addresses
 from ops.addresses import MadeAs, Whereabouts
 from ops.config import Config, environment_of, jar_cache, java_home
@@ -39,6 +41,8 @@ from router.registry import Registry
 
 LOUD = ("died", "gave up", "warning")
 READY_S = 300.0
+CREATE_S = 60.0
+"""So long a creation is tried again while servers are not there yet."""
 WITHOUT_THRIFT = ("ingest", "mover")
 """Roles that nobody calls: they have an admin port alone."""
 
@@ -96,8 +100,7 @@ class RunningStack:
             self._progress("creating the platform")
             infos = [_cell_info(name, cell) for name, cell in found.cells.items()]
             tell_servers(seams.registry, found.kafka, infos)
-            log_base = self._config.platform.log_base
-            names = create_platform(seams, self._cells, self._progress, log_base)
+            names = self._created(seams)
         finally:
             seams.close()
         self._cells = tuple(name for name in self._cells if name in names)
@@ -133,6 +136,23 @@ class RunningStack:
         """The opposite."""
         self._cells = tuple(name for name in self._cells if name != cell)
         addresses.made_as(self._folder, MadeAs("stack", self._cells))
+
+    def _created(self, seams: StackSeams) -> list[str]:
+        """Servers that have only just begun may be slow on a full machine, and every step of a
+        creation can be repeated."""
+
+        def again(error: Exception) -> bool:
+            if isinstance(error, Unavailable):
+                self._progress(f"not yet: {error}")
+            return isinstance(error, Unavailable)
+
+        log_base = self._config.platform.log_base
+        for attempt in stamina.retry_context(
+            on=again, attempts=None, timeout=CREATE_S, wait_initial=1.0, wait_max=5.0
+        ):
+            with attempt:
+                return create_platform(seams, self._cells, self._progress, log_base)
+        raise AssertionError("a retry that neither returned nor raised")
 
     def _start_servers(self) -> Addresses:
         planner = self.planner(self._cells)
