@@ -5,10 +5,10 @@ same behind a group as at the root. Duplicates in the topic are passed over.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
-from firehose.log import Log, Record, Span
+from firehose.log import Following, Log, Record, Span, check_follow
 from firehose.position import log_fingerprint
 from firehose.relayed import (
     BATCH_RECORDS,
@@ -80,6 +80,13 @@ class RelayedLog:
             self.heard(partition, follower.place, follower.expected)
         self._idle[partition] = follower
         return records
+
+    def follow(self, offsets: Mapping[int, int]) -> "RelayedFollowing":
+        """See `Log.follow`."""
+        check_follow(offsets, self.spans(), "the group's log")
+        followers = {p: self._placed(p, offset) for p, offset in offsets.items()}
+        places = {p: follower.place for p, follower in followers.items()}
+        return RelayedFollowing(self, self._topic.follow(places), followers)
 
     def spans(self) -> list[Span]:
         """See `Log.spans`."""
@@ -206,3 +213,37 @@ class RelayedLog:
     def _check(self, partition: int) -> None:
         if not 0 <= partition < self.partitions:
             raise BadRequest("partition", f"there is no {partition} of {self.partitions}")
+
+
+class RelayedFollowing:
+    """See `firehose.log.Following`: the topic's, each root record of it once."""
+
+    def __init__(
+        self, log: RelayedLog, following: Following, followers: Mapping[int, Follower]
+    ) -> None:
+        self._log = log
+        self._following = following
+        self._followers = dict(followers)
+
+    def poll(self, limit: int, timeout_ms: int) -> list[Record]:
+        """See `Following.poll`. Raises as `RelayedLog` too."""
+        deadline = time.monotonic() + timeout_ms / 1000
+        while True:
+            left_ms = max(0, round((deadline - time.monotonic()) * 1000))
+            found = self._poll(limit, left_ms)
+            taken = [self._followers[record.partition].take(record) for record in found]
+            records = [record for record in taken if record is not None]
+            if records or not found:
+                return records
+
+    def _poll(self, limit: int, timeout_ms: int) -> list[Record]:
+        try:
+            return self._following.poll(limit, timeout_ms)
+        except CursorTooOld:  # it tells the topic's offsets
+            expected = {p: follower.expected for p, follower in self._followers.items()}
+            check_follow(expected, self._log.spans(), "the group's log")
+            raise
+
+    def close(self) -> None:
+        """Close the topic's."""
+        self._following.close()

@@ -4,12 +4,12 @@ What is appended goes to the root; what is read is behind the relay.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from firehose.checkpoint import Checkpoints
-from firehose.log import Appended, Log, Record, Span
+from firehose.log import Appended, Following, Log, Record, Span
 from firehose.log_relayed import RelayedLog
 from firehose.relay import Relay, RelaySettings
 from idgen.clock import SystemClock
@@ -54,6 +54,9 @@ class RootedLog:
 
     def read(self, partition: int, offset: int, limit: int, timeout_ms: int = 0) -> list[Record]:
         return self.relayed.read(partition, offset, limit, timeout_ms)
+
+    def follow(self, offsets: Mapping[int, int]) -> Following:
+        return self.relayed.follow(offsets)
 
     def spans(self) -> list[Span]:
         return self.relayed.spans()

@@ -16,6 +16,7 @@ from firehose.log_sqlite import SqliteLog
 from firehose.relayed import RELAYED_BYTES_MAX
 from idgen.clock import SystemClock
 from idgen.errors import BadRequest, Unavailable
+from tests.contract.following_contract import FollowingContract
 from tests.contract.log_contract import LogContract, OpenLog
 from tests.contract.rooted_log import RootedLog, Roots
 
@@ -55,7 +56,7 @@ def kafka_roots(address: str, test: str) -> Roots:
     return Roots(open_root, open_topic, open_groups)
 
 
-class RelayedLogContract(LogContract):
+class RelayedLogContract(LogContract, FollowingContract):
     """What is appended goes to the root, so a closed client and an append to the log itself are
     all that is not the same."""
 
