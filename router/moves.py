@@ -166,7 +166,7 @@ def happened(
     """
     following = TRANSITIONS[move.state].get(what)
     if following is None:
-        raise Refused(f"{move.state}", refusal(move, what))
+        raise refused(move, what)
     fresh = {"walked": Walked(), "trouble": "", "waits_for": ""}
     return msgspec.structs.replace(
         move,
@@ -177,11 +177,16 @@ def happened(
     )
 
 
-def refusal(move: Move, what: str) -> str:
-    """Why something cannot be done to a move in its state, and what can."""
+def refused(move: Move, what: str) -> Refused:
+    """Why something cannot be done to a move as it is, and what can."""
+    if what == "switch" and move.rehearsal:
+        why = f"move {move.id} is a rehearsal of cell {move.target}: it is compared, never switched"
+        remedy = f"`cellctl activate-cell {move.target} --execute`, then move them"
+        return Refused("rehearsal", f"{why}; {remedy}")
     possible = ", ".join(f"`cellctl {name}-move {move.id}`" for name in next_steps(move))
     instead = f"; what can be done: {possible}" if possible else ""
-    return f"move {move.id} is {move.state}: it cannot {what} now{instead}"
+    why = f"move {move.id} is {move.state}: it cannot {what} now{instead}"
+    return Refused(f"{move.state}", why)
 
 
 def under_way(move_id: int) -> str:
@@ -203,12 +208,8 @@ def next_steps(move: Move) -> list[str]:
 def let_switch(move: Move, by: str, now_ms: int) -> Move:
     """The move that an operator has looked at. Raises Refused when it is not verified, or when that
     is too long ago."""
-    if move.state is not MoveState.VERIFIED:
-        raise Refused(f"{move.state}", refusal(move, "switch"))
-    if move.rehearsal:
-        why = f"move {move.id} is a rehearsal of cell {move.target}: it is compared, never switched"
-        remedy = f"`cellctl activate-cell {move.target} --execute`, then move them"
-        raise Refused("rehearsal", f"{why}; {remedy}")
+    if move.state is not MoveState.VERIFIED or move.rehearsal:
+        raise refused(move, "switch")
     if now_ms - move.verified_ms > VERIFIED_MS_MAX:
         raise Refused(
             "verification_stale",

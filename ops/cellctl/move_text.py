@@ -10,7 +10,7 @@ from ops.cellctl.outcome import Ended, Exit
 from ops.cellctl.seat import Command, Seat, at_platform
 from ops.cellctl.terminal import console, harmless, shown, when
 from ops.platform_port import MovePlan, MoveView
-from router.moves import Move, Refused, Stage, refusal
+from router.moves import Move, Stage, refused
 
 STEPS = (
     "copy what the cell holds of them (edges, likes, entries, notices, marks)",
@@ -127,7 +127,7 @@ def act(seat: Seat, move_ids: Sequence[int], what: str, *, execute: bool) -> Non
     views = [moves.show(move_id) for move_id in dict.fromkeys(move_ids)]
     for view in views:
         if what not in view.next_steps:
-            raise Refused(view.move.state.value, refusal(view.move, what))
+            raise refused(view.move, what)
     if execute:
         done = [moves.act(view.move.id, what) for view in views]
         seat.answer([document(view) for view in done], lambda: draw_all(done))

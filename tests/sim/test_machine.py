@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import pytest
 from hypothesis import Phase, seed, settings
+from hypothesis.errors import FlakyFailure
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.sim.eager import SPOILS, Eager, EagerWorld
@@ -46,5 +47,6 @@ class TestMachineFinds:
 
     @pytest.mark.parametrize("spoil", SPOILS)
     def test_every_rule_that_is_left_out(self, spoil: str) -> None:
-        with pytest.raises(AssertionError):
+        # Found, but not again in the same way: ids are of the moment, and so is their order.
+        with pytest.raises((AssertionError, FlakyFailure)):
             run(spoil, EXAMPLES)

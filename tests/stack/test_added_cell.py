@@ -1,6 +1,6 @@
-"""A second cell is added to a platform of real servers that is written to all the while.
+"""A third cell is added to a platform of real servers that is written to all the while.
 
-Its mover is killed at half way; then all readers move there, and the first cell goes.
+Its mover is killed at half way; then the readers of the first cell move away, and it goes.
 """
 
 import os
@@ -48,7 +48,7 @@ class World:
     """The platform, and what was acknowledged there."""
 
     def __init__(self, folder: Path) -> None:
-        section = PlatformSection(data=str(folder), profile="stack", cells=1)
+        section = PlatformSection(data=str(folder), profile="stack", cells=2)
         self.folder = folder
         self.config = Config(platform=section, mover=Mover(rows_per_s=ROWS_PER_S))
         self.model = Model()
@@ -110,7 +110,7 @@ class World:
         """A page that includes the last write; None: not in time."""
         return self._asked(PageQuery(self.rnd.choice(READERS), limit=1, at_least=(self.token,)))
 
-    def cell(self, name: str = "b") -> CellView:
+    def cell(self, name: str = "c") -> CellView:
         return self.running.platform.cells.describe(name)
 
     def posts_hash(self, cell: str) -> str:
@@ -149,7 +149,7 @@ def test_a_cell_is_added_under_load_and_its_mover_is_killed_at_half_way(world: W
     world.life.body = "a small post"  # what is written meanwhile is not to fill the disk
     world.write_on()
     cells = world.running.platform.cells
-    plan = cells.add_plan(NewCell("b", sample=0.2))
+    plan = cells.add_plan(NewCell("c", "a", sample=0.2))
     assert (plan.new.donor, plan.blockers) == ("a", ())
     assert 0.2 < plan.posts / len(world.life.posts) < 5
     cells.add(plan.new)
@@ -157,7 +157,7 @@ def test_a_cell_is_added_under_load_and_its_mover_is_killed_at_half_way(world: W
     world.running.supervisor.kill("mover", signal.SIGKILL)
     assert _copied(world) < 1, "nothing was left to be done again"
     with pytest.raises(Refused, match="bootstrapping"):
-        cells.change("b", "activate")
+        cells.change("c", "activate")
     verified = until("it is verified", lambda: _verified(world), 2 * PATIENCE_S)
     assert verified.info.state is CellState.DARK
     record = verified.info.bootstrap
@@ -166,13 +166,13 @@ def test_a_cell_is_added_under_load_and_its_mover_is_killed_at_half_way(world: W
     # What was copied and not recorded when it was killed: a piece of each lane at most.
     assert record.rows <= len(world.life.posts) + 4 * 200
     world.rest()
-    assert world.posts_hash("b") == world.posts_hash("a")
-    assert world.look() == {"a"}
+    assert len({world.posts_hash(name) for name in "abc"}) == 1
+    assert world.look() == {"a", "b"}
 
 
-def test_all_readers_move_there_and_the_first_cell_goes(world: World) -> None:
+def test_readers_move_there_and_the_first_cell_goes(world: World) -> None:
     cells, moves = world.running.platform.cells, world.running.platform.moves
-    cells.change("b", "activate")
+    cells.change("c", "activate")
     until("its sample has left", lambda: not world.cell().arriving, PATIENCE_S)
     cells.change("a", "drain")
     world.write_on()
@@ -180,24 +180,26 @@ def test_all_readers_move_there_and_the_first_cell_goes(world: World) -> None:
         moves.begin(Wanted(part.start, part.last, part.target, keep_ms=0))
     until("all have moved", lambda: not world.cell("a").slices, 2 * PATIENCE_S)
     world.rest()
-    assert world.look() == {"b"}
+    assert world.look() == {"b", "c"}
     until("no moves are left", lambda: not world.cell("a").leaving, PATIENCE_S)
     cells.change("a", "retire")
     until("its servers stop", lambda: not _children(world, "-a"), PATIENCE_S)
-    assert world.look() == {"b"}
+    assert world.look() == {"b", "c"}
 
 
 def test_a_platform_starts_with_the_cells_that_it_has_now(world: World) -> None:
     world.stop()
     world.start()
     assert not _children(world, "-a")
-    assert {"hbase-b-thrift2", "redis-b", "ingest-b", "dashboard-b"} <= set(_children(world, "-b"))
-    assert world.look() == {"b"}
+    for name in "bc":
+        own = {f"hbase-{name}-thrift2", f"redis-{name}", f"ingest-{name}", f"dashboard-{name}"}
+        assert own <= set(_children(world, f"-{name}"))
+    assert world.look() == {"b", "c"}
 
 
 def _copied(world: World) -> float:
     """As recorded: describing a cell asks its servers too, and takes seconds on a full machine."""
-    record = read_cell(world.seams.registry, "b").info.bootstrap
+    record = read_cell(world.seams.registry, "c").info.bootstrap
     return record.copied if record is not None else 0.0
 
 
@@ -208,7 +210,7 @@ def _verified(world: World) -> CellView | None:
     assert not record.trouble, record.trouble
     if world.told != (record.stage, record.waits_for):
         world.told = (record.stage, record.waits_for)
-        print(f"cell b is {view.info.state}, at {record.stage}: {record.waits_for}")
+        print(f"cell c is {view.info.state}, at {record.stage}: {record.waits_for}")
     return view if record.verified_ms else None
 
 
