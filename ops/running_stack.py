@@ -204,7 +204,10 @@ class RunningStack:
             argv=tuple(argv),
             folder=self._folder / "services" / name,
             log=self._folder / "services" / f"{name}.log",
-            ready=partial(_probe, f"{self._config.listen.host}:{ports['admin']}"),
+            ready=partial(
+                _answers if role in WITHOUT_THRIFT else _probe,
+                f"{self._config.listen.host}:{ports['admin']}",
+            ),
             env=environment,
             prepare=partial(self._let_go, tuple(ports.values())),
             ports=ports,
@@ -318,6 +321,12 @@ def _probe(admin: str) -> None:
     why = not_ready_because(admin)
     if why:
         raise NotReady(why)
+
+
+def _answers(admin: str) -> None:
+    """Whether it runs: what it waits for, a cell whose tables were lost for example, is for an
+    operator to mend, who needs a platform that is up. `cellctl status` tells it."""
+    not_ready_because(admin)
 
 
 def _check_access(config: Config) -> None:
