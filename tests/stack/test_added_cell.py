@@ -48,13 +48,11 @@ class World:
     """The platform, and what was acknowledged there."""
 
     def __init__(self, folder: Path) -> None:
-        section = PlatformSection(data=str(folder), profile="stack", cells=2)
         self.folder = folder
-        self.config = Config(platform=section, mover=Mover(rows_per_s=ROWS_PER_S))
         self.model = Model()
         self.told = ("", "")
         self.token = b""
-        self.start()
+        self.start(PlatformSection(data=str(folder), profile="stack", cells=2))
         seed = int(os.environ.get("DASHCELL_SIM_SEED", random.randrange(1, 10_000)))
         print(f"DASHCELL_SIM_SEED={seed}")
         self.rnd = random.Random(seed)
@@ -66,14 +64,15 @@ class World:
         self.model.apply(operation)
         self.token = token
 
-    def start(self) -> None:
+    def start(self, section: PlatformSection) -> None:
+        config = Config(platform=section, mover=Mover(rows_per_s=ROWS_PER_S))
         try:
-            self.running = RunningStack(self.config, print)
+            self.running = RunningStack(config, print)
         except MISSING as error:
             if os.environ.get("CI"):
                 raise
             pytest.skip(f"REAL SERVERS MISSING, NOT TESTED: {error}")
-        self.seams = StackSeams(self.config, addresses.read(self.folder).registry)
+        self.seams = StackSeams(config, addresses.read(self.folder).registry)
         self.client = self.running.platform.dashboard()
 
     def stop(self) -> None:
@@ -189,7 +188,7 @@ def test_readers_move_there_and_the_first_cell_goes(world: World) -> None:
 
 def test_a_platform_starts_with_the_cells_that_it_has_now(world: World) -> None:
     world.stop()
-    world.start()
+    world.start(PlatformSection(data=str(world.folder), profile="stack"))
     assert not _children(world, "-a")
     for name in "bc":
         own = {f"hbase-{name}-thrift2", f"redis-{name}", f"ingest-{name}", f"dashboard-{name}"}
