@@ -8,10 +8,20 @@ next. Two members may both believe they own a partition for a while (a stopped p
 commit of the true owner is accepted. Every verb raises `Unavailable` when the server is away.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from firehose.log import Record
+from firehose.log import Record, Span
+from idgen.errors import BadRequest
+
+
+def clamped(offsets: Mapping[int, int], spans: Sequence[Span]) -> dict[int, int]:
+    """Offsets by partition, clamped to what a log retains. Raises BadRequest(offsets) for a
+    partition that does not exist."""
+    for partition in offsets:
+        if not 0 <= partition < len(spans):
+            raise BadRequest("offsets", f"there is no partition {partition} of {len(spans)}")
+    return {p: min(max(offset, spans[p].start), spans[p].end) for p, offset in offsets.items()}
 
 
 class Polled(NamedTuple):

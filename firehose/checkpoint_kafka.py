@@ -16,7 +16,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from firehose.checkpoint import MemberInfo
+from firehose.checkpoint import MemberInfo, clamped
 from firehose.client_kafka import (
     LOG,
     Heard,
@@ -28,9 +28,8 @@ from firehose.client_kafka import (
     retained,
     settled,
 )
-from firehose.log import Span
 from firehose.member_kafka import KafkaMember
-from idgen.errors import BadRequest, Conflict, DashcellError
+from idgen.errors import Conflict, DashcellError
 
 _LIVE = frozenset({KafkaError.UNKNOWN_MEMBER_ID, KafkaError.NON_EMPTY_GROUP})
 
@@ -101,18 +100,11 @@ class KafkaCheckpoints:
 
     def rewind(self, group: str, offsets: Mapping[int, int]) -> None:
         """See `Checkpoints.rewind`. Kafka itself refuses it while there are live members."""
-        for partition in offsets:
-            if not 0 <= partition < self._partitions:
-                raise BadRequest(
-                    "offsets", f"partition {partition} is not 0..{self._partitions - 1}"
-                )
         if not offsets:
             return
         spans = retained(self._admin, self._topic, self._partitions, self._timeout_ms)
-        places = [
-            TopicPartition(self._topic, partition, _clamp(offset, spans[partition]))
-            for partition, offset in offsets.items()
-        ]
+        wanted = clamped(offsets, spans).items()
+        places = [TopicPartition(self._topic, partition, offset) for partition, offset in wanted]
         what = f"rewinding group {group}"
         try:
             with self._asking(group, what) as consumer:
@@ -199,10 +191,6 @@ class KafkaCheckpoints:
             raise Conflict(
                 f"group {group} has live members ({clients}) and cannot be {what}; stop them first"
             ) from error
-
-
-def _clamp(offset: int, span: Span) -> int:
-    return min(max(offset, span.start), span.end)
 
 
 def _assigned_partitions(assignment: bytes, topic: str) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ offset that comes next there. So the topic's own tools show how far a cell lags 
 import time
 from collections.abc import Collection, Mapping
 
-from firehose.checkpoint import Checkpoints, Member, MemberInfo, Polled
+from firehose.checkpoint import Checkpoints, Member, MemberInfo, Polled, clamped
 from firehose.log import Log, Record
 from firehose.log_relayed import RelayedLog
 from firehose.relayed import Follower
@@ -40,14 +40,8 @@ class RelayedCheckpoints:
 
     def rewind(self, group: str, offsets: Mapping[int, int]) -> None:
         """See `Checkpoints.rewind`."""
-        for partition in offsets:
-            if not 0 <= partition < self._log.partitions:
-                raise BadRequest(
-                    "offsets", f"there is no partition {partition} of {self._log.partitions}"
-                )
-        spans = self._log.spans()
-        clamped = {p: min(max(o, spans[p].start), spans[p].end) for p, o in offsets.items()}
-        places = {p: self._log.place(p, offset) for p, offset in clamped.items()}
+        wanted = clamped(offsets, self._log.spans())
+        places = {p: self._log.place(p, offset) for p, offset in wanted.items()}
         self._inner.rewind(group, places)
 
     def members(self, group: str) -> list[MemberInfo]:

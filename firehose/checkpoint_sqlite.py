@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Mapping
 from pathlib import Path
 
-from firehose.checkpoint import MemberInfo
+from firehose.checkpoint import MemberInfo, clamped
 from firehose.group_sqlite import LIVE, SCHEMA, SqliteGroup
 from firehose.log_sqlite import SqliteLog
 from firehose.member_sqlite import SqliteMember
@@ -54,18 +54,12 @@ class SqliteCheckpoints:
 
     def rewind(self, group: str, offsets: Mapping[int, int]) -> None:
         """Set checkpoints, clamped to what the log retains, of a group without live members."""
-        for partition in offsets:
-            if not 0 <= partition < self._log.partitions:
-                raise BadRequest(
-                    "offsets", f"there is no partition {partition} of {self._log.partitions}"
-                )
-        spans = self._log.spans()
-        clamped = {p: min(max(o, spans[p].start), spans[p].end) for p, o in offsets.items()}
+        places = clamped(offsets, self._log.spans())
         state = self._group(group)
 
         def job(connection: Connection) -> None:
             state.refuse_live(connection, "rewound")
-            state.store(connection, clamped)
+            state.store(connection, places)
 
         self._file.write(job)
 

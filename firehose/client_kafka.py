@@ -115,6 +115,16 @@ class Heard:
         refused = self._refusal if self.down else None
         return kafka_error(what, refused) if refused is not None else None
 
+    def check_server(self, consumer: Any, topic: str, what: str) -> None:
+        """An idle poll of a log that is away would look like one of a log without news: where all
+        brokers were down, ask one. Raises why none answers."""
+        if self.down:
+            try:
+                consumer.list_topics(topic, timeout=1.0)
+            except KafkaException as error:
+                raise self.explained(what, error.args[0]) from error
+            self.answered()
+
     def explained(self, what: str, error: KafkaError) -> DashcellError:
         """A request's failure, with the reason where there is one."""
         ours = self.refusal(what) or kafka_error(what, error)
@@ -153,6 +163,20 @@ def client_config(settings: Mapping[str, str]) -> dict[str, Any]:
         "reconnect.backoff.max.ms": 1_000,
         "socket.keepalive.enable": True,
         **settings,
+    }
+
+
+def reader_config(settings: Mapping[str, str], topic: str) -> dict[str, Any]:
+    """What every consumer without a group is given. librdkafka asks for a group's name; without
+    subscription and commit nobody sees it but Kafka's ACLs, of which it needs Describe."""
+    return {
+        **client_config(settings),
+        "group.id": f"{topic}-readers",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "error",
+        "fetch.message.max.bytes": 1_048_576,
+        "queued.max.messages.kbytes": 8_192,
     }
 
 

@@ -4,16 +4,14 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from firehose.client_kafka import LOG, OUT_OF_RANGE, Heard, client_config, kafka_error, retained
+from firehose.client_kafka import LOG, OUT_OF_RANGE, Heard, kafka_error, reader_config, retained
 from firehose.log import Record, check_follow
 
 TURN_S = 0.2
 """So long a wait goes on at most before it looks again where it stands."""
-QUEUED_KIB = 8_192
-"""Records that wait in the memory of one consumer, at most."""
 
 
 class KafkaFollowing:
@@ -37,19 +35,7 @@ class KafkaFollowing:
         self._astray = False
         self._heard = Heard()
         self._consumer = Consumer(
-            {
-                **client_config(settings),
-                # librdkafka asks for a name; without subscription and commit nobody sees it but
-                # Kafka's ACLs, of which it needs Describe.
-                "group.id": f"{topic}-readers",
-                "enable.auto.commit": False,
-                "enable.auto.offset.store": False,
-                "auto.offset.reset": "error",
-                "fetch.message.max.bytes": 1_048_576,
-                "queued.max.messages.kbytes": QUEUED_KIB,
-                "error_cb": self._heard,
-            },
-            logger=LOG,
+            {**reader_config(settings, topic), "error_cb": self._heard}, logger=LOG
         )
         self._place(offsets)
 
@@ -71,7 +57,7 @@ class KafkaFollowing:
                 self._next.update((record.partition, record.offset + 1) for record in records)
                 return records
             if left_s <= 0 and not self._astray:
-                self._check_server()
+                self._heard.check_server(self._consumer, self._topic, f"following {self._topic}")
                 return []
 
     def _consume(self, limit: int, timeout_s: float) -> list[Any]:
@@ -95,16 +81,6 @@ class KafkaFollowing:
     def _place(self, offsets: Mapping[int, int]) -> None:
         self._consumer.assign([TopicPartition(self._topic, p, o) for p, o in offsets.items()])
         self._astray = False
-
-    def _check_server(self) -> None:
-        """An idle poll of a log that is away would look like one of a log without news."""
-        if self._heard.down:
-            try:
-                self._consumer.list_topics(self._topic, timeout=1.0)
-            except KafkaException as error:
-                what = f"following {self._topic}"
-                raise self._heard.explained(what, error.args[0]) from error
-            self._heard.answered()
 
     def close(self) -> None:
         """Leave at once."""

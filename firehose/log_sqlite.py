@@ -4,7 +4,7 @@ import functools
 import time
 import uuid
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -166,12 +166,17 @@ class SqliteLog:
         """Up to `limit` records and about READ_BYTES_MAX from `offset` on."""
         if not 0 <= partition < self._partitions:
             raise BadRequest("partition", f"there is no {partition} of {self._partitions}")
+        fetch = functools.partial(self._fetch, partition, offset, limit)
+        return self.first(fetch, timeout_ms if limit > 0 else 0)
+
+    def first(self, fetch: Callable[[], list[Record]], timeout_ms: int) -> list[Record]:
+        """The first records that `fetch` finds, looking again after appends; none: not in time."""
         deadline = time.monotonic() + timeout_ms / 1000
         while True:
             rung = self.rung
-            records = self._fetch(partition, offset, limit)
+            records = fetch()
             left_s = deadline - time.monotonic()
-            if records or limit < 1 or left_s <= 0:
+            if records or left_s <= 0:
                 return records
             self.wait(rung, left_s)
 
@@ -284,14 +289,7 @@ class SqliteFollowing:
 
     def poll(self, limit: int, timeout_ms: int) -> list[Record]:
         """See `Following.poll`."""
-        deadline = time.monotonic() + timeout_ms / 1000
-        while True:
-            rung = self._log.rung
-            records = self._fetch(limit)
-            left_s = deadline - time.monotonic()
-            if records or left_s <= 0:
-                return records
-            self._log.wait(rung, left_s)
+        return self._log.first(functools.partial(self._fetch, limit), timeout_ms)
 
     def _fetch(self, limit: int) -> list[Record]:
         found: list[Record] = []

@@ -109,7 +109,7 @@ class KafkaMember:
         if records:
             self._heard.answered()
         elif not self._changed():
-            self._check_server()
+            self._heard.check_server(self._consumer, self._topic, f"group {self._group}")
         self._next.update((record.partition, record.offset + 1) for record in records)
         return self._report(records)
 
@@ -182,15 +182,6 @@ class KafkaMember:
             raise trouble
         if self._stuck:
             raise self._stuck[min(self._stuck)]
-
-    def _check_server(self) -> None:
-        """An idle poll of a log that is away would look like one of a log without news."""
-        if self._heard.down:
-            try:
-                self._consumer.list_topics(self._topic, timeout=1.0)
-            except KafkaException as error:
-                raise self._heard.explained(f"group {self._group}", error.args[0]) from error
-            self._heard.answered()
 
     # -- rebalances, called within poll and leave --------------------------------------------
 

@@ -49,6 +49,11 @@ class AtTime:
 Place = Cursor | AtTime | Earliest | Latest
 
 
+def is_ago(text: str) -> bool:
+    """Whether a text is a time ago, as -2h."""
+    return _SPAN.fullmatch(text) is not None
+
+
 def parse_place(field: str, text: str, clock: Clock) -> Place:
     """What a text names. Raises BadRequest(field)."""
     if text == EARLIEST:

@@ -8,7 +8,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from firehose.client_kafka import LOG, OUT_OF_RANGE, client_config, gap, kafka_error
+from firehose.client_kafka import LOG, OUT_OF_RANGE, gap, kafka_error, reader_config
 from firehose.log import Record
 from idgen.errors import DashcellError, Unavailable
 
@@ -54,18 +54,10 @@ class KafkaReaders:
         self._topic = topic
         self._timeout_ms = timeout_ms
         self._config = {
-            **client_config(settings),
-            # librdkafka asks for a group's name; without subscription and commit nobody sees it but
-            # Kafka's ACLs, of which it needs Describe.
-            "group.id": f"{topic}-readers",
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
-            "auto.offset.reset": "error",
+            **reader_config(settings, topic),
             # A fetch that waits at the end of one partition holds up the move to another.
             "fetch.wait.max.ms": 50,
-            "fetch.message.max.bytes": 1_048_576,
             "fetch.max.bytes": 8_388_608,
-            "queued.max.messages.kbytes": 8_192,
             "fetch.queue.backoff.ms": 10,
         }
         self._lock = threading.Lock()

@@ -21,12 +21,11 @@ class FirehoseDesk:
         """
         selection = parse_selection(asked.kinds, asked.authors, asked.partitions)
         start = parse_place("from", asked.start, self._seams.clock)
-        until = parse_place("until", asked.until or "latest", self._seams.clock)
-        if asked.until and isinstance(start, Latest):
+        until = parse_place("until", asked.until, self._seams.clock) if asked.until else None
+        if until is not None and isinstance(start, Latest):
             raise BadRequest("until", "nothing lies between the end and an earlier place")
         log = self._seams.firehose()
         wanted = selection.partitions(log.partitions)
         begin = resolve("from", start, log, wanted)
-        if not asked.until:
-            return Reading(log, selection, begin)
-        return Reading(log, selection, begin, resolve("until", until, log, wanted))
+        end = resolve("until", until, log, wanted) if until is not None else None
+        return Reading(log, selection, begin, end)

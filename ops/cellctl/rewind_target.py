@@ -1,7 +1,6 @@
 """The targets of `cellctl firehose rewind`, of which exactly one is given."""
 
 import functools
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +9,7 @@ import click
 import msgspec
 
 from firehose.cursor import parse_cursor
-from firehose.places import AtTime, Earliest, Latest, parse_place
+from firehose.places import AtTime, Earliest, Latest, is_ago, parse_place
 from firehose.rewind import Offsets, Shift, Target
 from idgen.clock import SystemClock
 from idgen.errors import BadRequest
@@ -18,7 +17,6 @@ from ops.cellctl.seat import Command
 
 FILE_BYTES_MAX = 1 << 20
 EVENTS_MAX = (1 << 63) - 1
-_DURATION = re.compile(r"\d{1,9}(ms|s|m|h|d)")
 
 
 class _Row(msgspec.Struct, frozen=True):
@@ -43,7 +41,7 @@ def _time(field: str, text: str) -> Target:
 
 
 def _ago(field: str, text: str) -> Target:
-    if not _DURATION.fullmatch(text):
+    if not is_ago(f"-{text}"):
         raise BadRequest(field, f"{text[:40]!r} is no duration: write it as 2h (ms, s, m, h, d)")
     return _time(field, f"-{text}")
 
