@@ -53,6 +53,10 @@ class Shell:
     def json(self, *words: str):
         return json.loads(self.done(*words, "--json"))
 
+    def caught_up(self) -> bool:
+        """Whether every cell has applied what is in the log."""
+        return all(cell["lag_s"] == 0 for cell in self.json("list-cells"))
+
     def start(self, *words: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [*PROGRAM, *words],

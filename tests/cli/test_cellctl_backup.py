@@ -34,13 +34,9 @@ def pages(shell: Shell, token: str) -> list[list[int]]:
     return [[entry["id"] for entry in page["entries"]] for page in found]
 
 
-def caught_up(shell: Shell) -> bool:
-    return all(cell["lag_s"] == 0 for cell in shell.json("list-cells"))
-
-
 def test_a_cell_is_lost_and_comes_back(lived: Shell, tmp_path: Path) -> None:
     shell, folder = lived, tmp_path / "backup of a"
-    until("all is applied", lambda: caught_up(shell), PATIENCE_S)
+    until("all is applied", shell.caught_up, PATIENCE_S)
     taken = shell.json("backup-cell", "a", str(folder))
     assert (taken["cell"], taken["whole"], taken["finished"]) == ("a", True, True)
     assert taken["rows"] > 0
@@ -113,7 +109,7 @@ def test_an_embedded_platform_begins_again_above_another(lived: Shell, tmp_path:
     shell, new = lived, Shell(tmp_path / "new")
     token = shell.json("publish", "88", "the last one")["token"]
     was = pages(shell, token)
-    until("all is applied", lambda: caught_up(shell), PATIENCE_S)
+    until("all is applied", shell.caught_up, PATIENCE_S)
     for cell in "ab":
         base = shell.json("backup-cell", cell, str(tmp_path / cell))["log_base_above"]
     new.folder.mkdir()

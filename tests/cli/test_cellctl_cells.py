@@ -26,6 +26,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
             found.done("follow", str(reader), "88")
         for number in range(5):
             found.done("publish", "88", f"post {number}")
+        until("both cells hold them", found.caught_up, PATIENCE_S)
         yield found
     finally:
         found.done("down")

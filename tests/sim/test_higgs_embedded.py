@@ -1,23 +1,22 @@
 """The proofs on real input, on the embedded platform of two cells.
 
-The first ACTIVITIES of the Higgs week with all its edges, or the shipped sample where the week is
-not there (tests/higgs/data.py says where it is looked for). Three faults that one process can show:
-a worker crashes in mid-batch, a worker stalls beyond its session while another takes over, the post
-caches are flushed.
+The shipped sample whole, with all its edges; the stack takes the week itself
+(tests/stack/test_higgs.py). Three faults that one process can show: a worker crashes in mid-batch,
+a worker stalls beyond its session while another takes over, the post caches are flushed.
 """
 
 from collections.abc import Iterator
 
 import pytest
 
-from tests.higgs.data import week
+from tests.higgs.data import shipped
 from tests.higgs.moving import Moving
 from tests.higgs.proof import Load, Loaded, check_dashboards, check_replay, load, sample
 from tests.sim.embedded_world import EmbeddedWorld
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
-ACTIVITIES = 60_000
+ACTIVITIES = 12_000
 READERS = 1_000
 LARGEST = 50
 READERS_DURING_REPLAY = 60
@@ -32,7 +31,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedWorld]:
 
 @pytest.fixture(scope="module")
 def loaded(world: EmbeddedWorld, sim_seed: int) -> Loaded:
-    return load(world, Load(week(), ACTIVITIES, sim_seed, world.faults, MOVING))
+    return load(world, Load(shipped(), ACTIVITIES, sim_seed, world.faults, MOVING))
 
 
 def test_every_page_of_the_sampled_readers_is_as_the_model_says(

@@ -34,7 +34,7 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
         shell.done("load", str(edges))
         for author in AUTHORS:
             shell.done("publish", str(author), f"from {author}")
-        until("all is applied", lambda: caught_up(shell), PATIENCE_S)
+        until("all is applied", shell.caught_up, PATIENCE_S)
         yield shell
     finally:
         shell.done("down")
@@ -60,12 +60,8 @@ def stack(embedded: Shell, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         shell.run("down")
 
 
-def caught_up(shell: Shell) -> bool:
-    return all(cell["lag_s"] == 0 for cell in shell.json("list-cells"))
-
-
 def pages(shell: Shell) -> list[list[tuple[int, int]]]:
-    until("all is applied", lambda: caught_up(shell), PATIENCE_S)
+    until("all is applied", shell.caught_up, PATIENCE_S)
     found = [shell.json("page", str(reader), "--deadline", "60") for reader in READERS]
     return [[(e["id"], e["actor"]) for e in page["entries"]] for page in found]
 
