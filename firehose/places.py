@@ -5,12 +5,12 @@ where milliseconds belong, a time without a zone, a `+` that a form has made a s
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from firehose.cursor import Cursor, is_cursor, parse_cursor
-from firehose.log import Log
+from firehose.log import Log, Span
 from firehose.position import log_fingerprint
 from idgen.clock import Clock
 from idgen.errors import BadRequest, CursorTooOld
@@ -100,7 +100,7 @@ def resolve(field: str, place: Place, log: Log, partitions: Mapping[int, object]
 
     A time before all that is retained stands for the oldest, one after all of it for the end.
     Raises BadRequest(field) for a cursor of another log or of other partitions; CursorTooOld
-    (floor: the text of the oldest cursor) when the log no longer has what a cursor comes to next.
+    (see `gap_before`) when the log no longer has what a cursor comes to next.
     """
     if isinstance(place, Cursor):
         return _resolved(field, place, log, partitions)
@@ -119,6 +119,26 @@ def check_same_log(field: str, cursor: Cursor, log: Log) -> None:
         )
 
 
+def gap_before(cursor: Cursor, spans: Sequence[Span]) -> CursorTooOld | None:
+    """What is wrong with a cursor whose next events the log forgot; None: nothing.
+
+    Its floor is the text of the cursor moved up to the oldest that is retained, and no further: who
+    accepts the gap misses nothing else by it, and gets nothing again.
+    """
+    late = [p for p, offset in sorted(cursor.offsets.items()) if offset < spans[p].start]
+    if not late:
+        return None
+    gone = sum(spans[p].start - cursor.offsets[p] for p in late)
+    up = {p: max(offset, spans[p].start) for p, offset in cursor.offsets.items()}
+    floor = replace(cursor, offsets=up).text()
+    return CursorTooOld(
+        f"{gone:,} events after the cursor are no longer retained (partition {late[0]} begins at "
+        f"{spans[late[0]].start}, wanted {cursor.offsets[late[0]]}); to go on without them begin "
+        f"at {floor}",
+        floor.encode(),
+    )
+
+
 def _resolved(
     field: str, cursor: Cursor, log: Log, partitions: Mapping[int, object]
 ) -> dict[int, int]:
@@ -131,17 +151,9 @@ def _resolved(
             "`partitions`; resume with the same ones",
         )
     spans = log.spans()
-    floors = {p: span.start for p, span in enumerate(spans)}
-    late = [p for p in sorted(partitions) if cursor.offsets[p] < floors[p]]
-    if late:
-        gone = sum(floors[p] - cursor.offsets[p] for p in late)
-        floor = Cursor(cursor.log, cursor.partitions, {p: floors[p] for p in partitions}).text()
-        raise CursorTooOld(
-            f"{gone:,} events after the cursor are no longer retained (partition {late[0]} begins "
-            f"at {floors[late[0]]}, wanted {cursor.offsets[late[0]]}); to go on without them "
-            f"begin at {floor}",
-            floor.encode(),
-        )
+    wanted = replace(cursor, offsets={p: cursor.offsets[p] for p in partitions})
+    if gap := gap_before(wanted, spans):
+        raise gap
     beyond = [p for p in sorted(partitions) if cursor.offsets[p] > spans[p].end]
     if beyond:
         raise BadRequest(

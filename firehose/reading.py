@@ -11,7 +11,9 @@ from firehose.cursor import Cursor, cursor_of
 from firehose.event import Event
 from firehose.event_json import read_event
 from firehose.log import Following, Log, Record
+from firehose.places import gap_before
 from firehose.selection import Selection
+from idgen.errors import CursorTooOld
 
 
 class Batch(NamedTuple):
@@ -56,15 +58,15 @@ class Reading:
     def read(self, limit: int, timeout_ms: int) -> Batch:
         """What comes next, of at most `limit` records; waits up to `timeout_ms` for the first.
 
-        Raises CursorTooOld when the log forgot what comes next; Unavailable, and may be asked
-        again then.
+        Raises CursorTooOld (see `firehose.places.gap_before`) when the log forgot what comes next;
+        Unavailable, and may be asked again then.
         """
         open_ = self._open()
         if not open_:
             return Batch([], 0)
         if self._following is None:
             self._following = self._log.follow(open_)
-        records = self._following.poll(limit, timeout_ms)
+        records = self._polled(self._following, limit, timeout_ms)
         found: list[tuple[Record, Event | str]] = []
         for record in records:
             if self._until is not None and record.offset >= self._until[record.partition]:
@@ -76,6 +78,12 @@ class Reading:
         if self._open().keys() != open_.keys():
             self.close()  # what is done is not to be read on for nothing
         return Batch(found, len(records))
+
+    def _polled(self, following: Following, limit: int, timeout_ms: int) -> list[Record]:
+        try:
+            return following.poll(limit, timeout_ms)
+        except CursorTooOld as of_partition:
+            raise gap_before(self.cursor, self._log.spans()) or of_partition from None
 
     def _open(self) -> dict[int, int]:
         if self._until is None:

@@ -95,6 +95,9 @@ class KafkaReaders:
                 TopicPartition(self._topic, partition), self._timeout_ms / 1000
             )
             if offset < start:
+                # Kafka's refusal is taken in: a consumer that is closed while it arrives hangs for
+                # good (librdkafka issue 4514).
+                self._first(reader, self._timeout_ms)
                 raise gap(self._topic, partition, offset, start)
             if offset >= end:
                 return []

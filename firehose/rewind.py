@@ -43,7 +43,8 @@ class Aim(NamedTuple):
 class Step:
     """One partition of a plan: the group reads next at `offset`, and at `before` until then.
 
-    `replayed` and `skipped`: how many events that the log retains it reads again, or never.
+    `replayed` and `skipped`: how many events that the log retains it reads again, or never;
+    `gone`: how many that it had not read the log no longer has.
     """
 
     partition: int
@@ -51,6 +52,7 @@ class Step:
     offset: int
     replayed: int = 0
     skipped: int = 0
+    gone: int = 0
     clamped: str = ""
 
 
@@ -87,7 +89,13 @@ def steps(
 ) -> tuple[Step, ...]:
     """The plan, in order of partitions. `applied`: how far a cell has come, which skips nothing."""
     return tuple(
-        _step(p, before[p], _held_back(p, before[p], aims[p], spans[p], applied), spans[p])
+        _step(
+            p,
+            before[p],
+            _held_back(p, before[p], aims[p], spans[p], applied),
+            spans[p],
+            max(before[p], applied[p]) if applied is not None else before[p],
+        )
         for p in sorted(aims)
     )
 
@@ -101,7 +109,7 @@ def _held_back(
     return aim if aim.offset <= most else Aim(most, APPLIED)
 
 
-def _step(partition: int, before: int, aim: Aim, span: Span) -> Step:
+def _step(partition: int, before: int, aim: Aim, span: Span, came_to: int) -> Step:
     here = _clamped(before, span).offset
     return Step(
         partition,
@@ -109,6 +117,7 @@ def _step(partition: int, before: int, aim: Aim, span: Span) -> Step:
         aim.offset,
         max(0, here - aim.offset),
         max(0, aim.offset - here),
+        max(0, span.start - came_to),
         aim.clamped,
     )
 

@@ -63,8 +63,9 @@ class GroupDesk:
         )
         return RewindPlan(name, info.name if info else "", self._clients(name), steps)
 
-    def rewind(self, plan: RewindPlan, *, pause: bool) -> None:
+    def rewind(self, plan: RewindPlan, *, pause: bool, accept_gap: bool = False) -> None:
         """Do it, and return once it has taken effect."""
+        _refuse_gap(plan, accept_gap=accept_gap)
         clients = self._clients(plan.group)
         if not clients:
             offsets = {step.partition: step.offset for step in plan.steps}
@@ -127,3 +128,18 @@ class GroupDesk:
             f"cell {plan.cell} is told, and its workers have not gone back yet; they will: see "
             f"`cellctl firehose describe {plan.group}`"
         )
+
+
+def _refuse_gap(plan: RewindPlan, *, accept_gap: bool) -> None:
+    """That events are passed over which nobody read is somebody's word, never a clamp's."""
+    if not plan.gone:
+        return
+    gone = f"{plan.gone:,} events that group {plan.group} has not read are no longer retained"
+    if plan.cell:
+        raise Refused(
+            "gap",
+            f"{gone}, and a cell misses none: `cellctl restore-cell DIR` from a backup, or retire "
+            f"{plan.cell} and add a cell that copies another's posts",
+        )
+    if not accept_gap:
+        raise Refused("gap", f"{gone}: with --accept-gap it goes on without them")

@@ -25,6 +25,11 @@ class RewindPlan:
     members: tuple[str, ...]
     steps: tuple[Step, ...]
 
+    @property
+    def gone(self) -> int:
+        """How many events that the group had not read are no longer retained."""
+        return sum(step.gone for step in self.steps)
+
 
 class Groups(Protocol):
     """The consumer groups of the firehose."""
@@ -44,10 +49,11 @@ class Groups(Protocol):
         Refused for a cell that does not apply the firehose yet."""
         ...
 
-    def rewind(self, plan: RewindPlan, *, pause: bool) -> None:
+    def rewind(self, plan: RewindPlan, *, pause: bool, accept_gap: bool = False) -> None:
         """Do it; returns once it has taken effect. With `pause`, a cell's workers that run go back
-        between two batches. Raises Refused while other members live; DeadlineExceeded when
-        the workers were told, and have not obeyed yet."""
+        between two batches. `accept_gap`: also past events that are gone before the group read
+        them. Raises Refused for those otherwise, for those of a cell always, and while other
+        members live; DeadlineExceeded when the workers were told, and have not obeyed yet."""
         ...
 
     def delete(self, name: str, *, execute: bool = True) -> GroupView:

@@ -83,6 +83,6 @@ exception DeadlineExceeded {
 exception CursorTooOld {
   1: string reason
   2: string message
-  /** The oldest cursor that can be served. */
+  /** The cursor, moved up to the oldest that can be served. */
   3: binary floor
 }

@@ -14,7 +14,6 @@ from ops.cellctl.firehose_reading import reading_options
 from ops.cellctl.outcome import Ended, Exit
 from ops.cellctl.plain import as_json
 from ops.cellctl.seat import Seat
-from ops.platform_port import AskedReading
 
 READ_EVENTS = 5_000
 WAIT_MS = 500
@@ -23,7 +22,7 @@ WAIT_MS = 500
 @click.command("export")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @reading_options("earliest", "latest")
-def command(seat: Seat, asked: AskedReading, file: Path) -> None:
+def command(seat: Seat, reading: Reading, file: Path) -> None:
     """Write events into a new file, one JSON object on each line.
 
     A name that ends with .gz has it compressed. The file is there under its name when all is in it,
@@ -37,7 +36,6 @@ def command(seat: Seat, asked: AskedReading, file: Path) -> None:
     if file.exists():
         raise Ended(Exit.CONFLICT, f"{file} is there already: give another name, or remove it")
     partial = file.with_name(f"{file.name}.partial")
-    reading = seat.platform.firehose.read(asked)
     try:
         with _opened(partial, compressed=file.suffix == ".gz") as out:
             count = _written(reading, out)
@@ -45,7 +43,6 @@ def command(seat: Seat, asked: AskedReading, file: Path) -> None:
     except KeyboardInterrupt:
         raise Ended(Exit.PARTIAL, f"stopped; {file} was not made") from None
     finally:
-        reading.close()
         with suppress(FileNotFoundError):
             partial.unlink()
     cursor = reading.cursor.text()

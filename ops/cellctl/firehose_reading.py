@@ -2,16 +2,20 @@
 
 import functools
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import click
 
-from ops.cellctl.seat import Command, at_platform
-from ops.platform_port import AskedReading
+from firehose.reading import Reading
+from idgen.errors import CursorTooOld
+from ops.cellctl.seat import Command, Seat, at_platform
+from ops.platform_port import AskedReading, Firehose
 
 
 def reading_options(default_from: str, default_until: str) -> Callable[[Command], Command]:
-    """--from, --until, --kinds, --authors, --partitions; gives `asked`."""
+    """--from, --until, --kinds, --authors, --partitions, --accept-gap; gives `reading`, which
+    is closed at the end."""
 
     def decorate(function: Command) -> Command:
         @click.option(
@@ -38,20 +42,38 @@ def reading_options(default_from: str, default_until: str) -> Callable[[Command]
             metavar="I/N",
             help="Only a share: 0/4 is the first of four.",
         )
+        @click.option(
+            "--accept-gap",
+            is_flag=True,
+            help="Begin with the oldest where a cursor's next events are no longer retained.",
+        )
         @at_platform
         @functools.wraps(function)
         def reading(
+            seat: Seat,
             *arguments: Any,
             start: str,
             until: str,
             kinds: str,
             authors: str,
             partitions: str,
+            accept_gap: bool,
             **options: Any,
         ) -> None:
             asked = AskedReading(start, until, kinds, authors, partitions)
-            function(*arguments, asked=asked, **options)
+            with closing(_begun(seat.platform.firehose, asked, accept_gap=accept_gap)) as begun:
+                function(seat, *arguments, reading=begun, **options)
 
         return reading
 
     return decorate
+
+
+def _begun(firehose: Firehose, asked: AskedReading, *, accept_gap: bool) -> Reading:
+    try:
+        return firehose.read(asked)
+    except CursorTooOld as gap:
+        if not accept_gap:
+            raise
+        click.echo(f"cellctl: gap accepted: {gap}", err=True)
+        return firehose.read(asked._replace(start=gap.floor.decode()))

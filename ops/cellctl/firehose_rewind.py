@@ -26,6 +26,11 @@ from ops.groups_port import RewindPlan
     is_flag=True,
     help="Also while a cell's workers run: they go back between two batches.",
 )
+@click.option(
+    "--accept-gap",
+    is_flag=True,
+    help="Go on without events that are no longer retained and that the group has not read.",
+)
 @click.option("--execute", is_flag=True, help="Do it; without, the plan is printed.")
 @at_platform
 def command(
@@ -33,6 +38,7 @@ def command(
     group: str,
     partitions: tuple[int, ...],
     pause: bool,
+    accept_gap: bool,
     execute: bool,
     **targets: Any,
 ) -> None:
@@ -48,20 +54,24 @@ def command(
       cellctl firehose rewind reports --shift-by -100 --partition 3 --execute
       cellctl firehose rewind cell-a --by-duration 1h --pause --execute
       cellctl firehose rewind reports --from-file before.json --execute
+      cellctl firehose rewind reports --to-earliest --accept-gap --execute
     """
     groups = seat.platform.groups
     plan = groups.rewind_plan(group, target_of(targets), partitions)
     if execute:
-        groups.rewind(plan, pause=pause)
-    seat.answer(plan_document(plan, executed=execute), lambda: _draw(plan, pause, execute))
+        groups.rewind(plan, pause=pause, accept_gap=accept_gap)
+    seat.answer(plan_document(plan, executed=execute), lambda: _draw(plan, executed=execute))
 
 
-def _draw(plan: RewindPlan, pause: bool, execute: bool) -> None:
+def _draw(plan: RewindPlan, *, executed: bool) -> None:
     draw_steps(plan.steps)
-    if execute:
+    if executed:
         click.echo(f"done; follow it with `cellctl firehose lag {plan.group} --watch`")
-    elif plan.members and not plan.cell:
+        return
+    if plan.members and not plan.cell:
         click.echo(f"its members have to stop first: {', '.join(plan.members)}")
-    else:
-        options = "--pause --execute" if plan.members and not pause else "--execute"
-        click.echo(f"do it with {options}")
+    if plan.gone and plan.cell:
+        click.echo("a cell misses no event: restore it with `cellctl restore-cell DIR`")
+        return
+    options = ["--accept-gap"] * bool(plan.gone) + ["--pause"] * bool(plan.cell and plan.members)
+    click.echo(f"do it with {' '.join([*options, '--execute'])}")

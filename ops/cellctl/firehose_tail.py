@@ -6,10 +6,10 @@ from dataclasses import replace
 import click
 
 from firehose.event_json import document
+from firehose.reading import Reading
 from ops.cellctl.firehose_reading import reading_options
 from ops.cellctl.plain import as_json
 from ops.cellctl.seat import Seat
-from ops.platform_port import AskedReading
 
 READ_EVENTS = 1_000
 WAIT_MS = 500
@@ -18,7 +18,7 @@ WAIT_MS = 500
 @click.command("tail")
 @reading_options("latest", "")
 @click.option("--count", type=click.IntRange(1), help="End after so many events.")
-def command(seat: Seat, asked: AskedReading, count: int | None) -> None:
+def command(_seat: Seat, reading: Reading, count: int | None) -> None:
     """Print events as they come, one JSON object on each line.
 
     Ctrl-C ends it. Where it ended is told on stderr as a cursor: given to --from, it goes on there,
@@ -30,7 +30,6 @@ def command(seat: Seat, asked: AskedReading, count: int | None) -> None:
       cellctl firehose tail --from -2h --kinds post_created,post_removed
       cellctl firehose tail --from earliest --until -1h --authors 88 --count 10
     """
-    reading = seat.platform.firehose.read(asked)
     printed = dict(reading.cursor.offsets)
     left = sys.maxsize if count is None else count
     try:
@@ -44,6 +43,5 @@ def command(seat: Seat, asked: AskedReading, count: int | None) -> None:
     except KeyboardInterrupt:
         pass  # what people end it by
     finally:
-        reading.close()
-    cursor = replace(reading.cursor, offsets=printed)
-    click.echo(f"cellctl: to go on: --from {cursor.text()}", err=True)
+        cursor = replace(reading.cursor, offsets=printed)
+        click.echo(f"cellctl: to go on: --from {cursor.text()}", err=True)

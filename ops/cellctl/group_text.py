@@ -42,6 +42,7 @@ def plan_document(plan: RewindPlan, *, executed: bool) -> dict[str, object]:
         "members": plan.members,
         "replayed": sum(step.replayed for step in plan.steps),
         "skipped": sum(step.skipped for step in plan.steps),
+        "gone": plan.gone,
         "executed": executed,
         "partitions": plain(plan.steps),
     }
@@ -83,6 +84,7 @@ def draw_steps(steps: Sequence[Step]) -> None:
     table = _table("partition", "from", "to", "events", "clamped")
     for step in steps:
         events = f"skips {step.skipped:,}" if step.skipped else f"replays {step.replayed:,}"
+        events += f", {step.gone:,} are gone" if step.gone else ""
         row = (str(step.partition), f"{step.before:,}", f"{step.offset:,}", events)
         table.add_row(*row, f"to the {step.clamped}" if step.clamped else "")
     console().print(table)

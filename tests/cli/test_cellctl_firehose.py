@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from firehose.log_sqlite import SqliteLog
+from ops.config import load_config
+from ops.wiring.embedded import EmbeddedSeams
 from tests.cli.shell import Shell
 
 pytestmark = pytest.mark.slow
@@ -123,3 +126,23 @@ def test_what_cannot_be_meant_is_refused(shell: Shell, words: tuple[str, ...], s
     assert ended.returncode == 2
     assert said in ended.stderr
     assert ended.stdout == ""
+
+
+def test_a_gap_is_told_and_passed_over_when_that_is_said(shell: Shell) -> None:
+    begin = cursor_in(
+        shell.run("firehose", "tail", "--from", "earliest", "--until", "latest").stderr
+    )
+    published(shell, 3, author=73)
+    seams = EmbeddedSeams(load_config(overrides={"platform.data": str(shell.folder)}))
+    log = seams.firehose()
+    assert isinstance(log, SqliteLog)
+    log.trim(seams.clock.now_ms() + 60_000)
+    seams.close()
+    tail = ("firehose", "tail", "--until", "latest", "--from", begin)
+    ended = shell.run(*tail)
+    assert ended.returncode == 5, ended.stderr
+    assert "3 events after the cursor are no longer retained" in ended.stderr
+    after = published(shell, 1, author=73)
+    ended = shell.run(*tail, "--accept-gap")
+    assert "gap accepted: 3 events" in ended.stderr
+    assert [each["id"] for each in lines(ended.stdout)] == after

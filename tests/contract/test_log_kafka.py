@@ -1,5 +1,7 @@
 """The log seam over a real Kafka."""
 
+import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ from idgen.errors import Unavailable
 from tests.contract.following_contract import FollowingContract
 from tests.contract.log_contract import LogContract, OpenLog
 from tests.contract.patience import together
+from tests.house.sources import ROOT
 
 pytestmark = pytest.mark.stack
 
@@ -59,3 +62,29 @@ def test_closing_ends_what_other_threads_wait_for(kafka_address: str) -> None:
         log.close()
 
     together([read, append, close], patience_s=30)
+
+
+GAPS = """
+import sys
+from firehose.log_kafka import KafkaLog
+from idgen.errors import CursorTooOld
+from tests.contract.patience import until
+
+log = KafkaLog({"bootstrap.servers": sys.argv[1]}, sys.argv[2], 1)
+log.append([(0, b"gone")])
+log.trim(4_000_000_000_000)
+until("the log is trimmed", lambda: log.spans()[0].start == 1, 30)
+for _ in range(300):
+    try:
+        log.read(0, 0, 1)
+    except CursorTooOld:
+        continue
+    raise AssertionError("what is gone was read")
+log.close()
+"""
+
+
+def test_no_consumer_is_closed_while_kafka_tells_it_of_a_gap(kafka_address: str) -> None:
+    """It would hang for good (librdkafka issue 4514), so this is a process of its own."""
+    argv = [sys.executable, "-c", GAPS, kafka_address, f"log-{uuid.uuid4().hex}"]
+    subprocess.run(argv, cwd=ROOT, check=True, timeout=100)

@@ -34,6 +34,8 @@ def test_a_plan_replays_and_skips_what_an_oracle_counts(block: int) -> None:
             assert step.replayed == len(set(now) - set(was)), seed
             assert step.skipped == len(set(was) - set(now)), seed
             assert step.before == committed.get(p, span.start), seed
+            came_to = max(step.before, applied[p]) if is_cell else step.before
+            assert step.gone == len(range(came_to, span.start)), seed
             assert bool(step.clamped) == (step.offset != wanted[p]), seed
             if is_cell:
                 assert set(range(span.start, span.end)) - set(range(applied[p])) <= set(now), seed

@@ -8,11 +8,13 @@ import pytest
 
 from cell.dashboard import Context
 from firehose.event import Draft
+from firehose.log_sqlite import SqliteLog
 from firehose.places import Earliest
 from idgen.errors import DeadlineExceeded
 from ops import group_desk
 from ops.embedded import Embedded
 from ops.group_desk import GroupDesk
+from router.moves import Refused
 from tests.contract.patience import until
 
 GROUP = "cell-a"
@@ -44,6 +46,39 @@ def test_a_cell_that_does_not_run_is_rewound_by_its_checkpoints(platform: Embedd
     worker = platform.cells["a"].applying
     until("it was replayed", lambda: worker.worker.stats.events == 5, 30)
     assert platform.table_hash("a") == before
+
+
+def forget(platform: Embedded) -> None:
+    """The log forgets all that it has."""
+    firehose = platform.seams.firehose()
+    assert isinstance(firehose, SqliteLog)
+    firehose.trim(platform.seams.clock.now_ms() + 60_000)
+    assert all(span.start == span.end for span in firehose.spans())
+
+
+def test_a_gap_is_passed_over_by_somebodys_word_alone(platform: Embedded) -> None:
+    desk, groups = GroupDesk(platform.seams), platform.seams.checkpoints()
+    groups.rewind("reports", dict.fromkeys(range(platform.seams.firehose().partitions), 0))
+    forget(platform)
+    plan = desk.rewind_plan("reports", ("--to-earliest", Earliest()), ())
+    assert plan.gone == 5
+    with pytest.raises(Refused, match=r"5 events .* --accept-gap"):
+        desk.rewind(plan, pause=False)
+    assert set(groups.committed("reports").values()) == {0}
+    desk.rewind(plan, pause=False, accept_gap=True)
+    assert sum(groups.committed("reports").values()) == 5
+    assert desk.describe("reports").group.gone == 0
+
+
+def test_a_cell_passes_over_no_gap(platform: Embedded) -> None:
+    desk = GroupDesk(platform.seams)
+    platform.cells["a"].stop()
+    platform.dashboard.publish(Context(5_000), 1, Draft(body="missed"), None)
+    forget(platform)
+    plan = desk.rewind_plan(GROUP, ("--to-earliest", Earliest()), ())
+    assert plan.gone == 1
+    with pytest.raises(Refused, match="restore-cell"):
+        desk.rewind(plan, pause=False, accept_gap=True)
 
 
 def test_workers_that_do_not_obey_yet_are_said_to(

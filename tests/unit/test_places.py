@@ -131,6 +131,14 @@ def test_a_cursor_that_the_log_has_forgotten_names_what_is_left(world: World) ->
     assert world.offsets(cursor, 1) == {1: 3}
 
 
+def test_who_accepts_a_gap_gets_nothing_again(world: World) -> None:
+    cursor = cursor_of(world.log.identity, 3, {0: 1, 1: 5, 2: 6}).text()
+    world.log.trim(NOW_MS + 25_000)
+    with pytest.raises(CursorTooOld, match="2 events") as refused:
+        world.offsets(cursor)
+    assert world.offsets(refused.value.floor.decode()) == {0: 3, 1: 5, 2: 6}
+
+
 @pytest.mark.parametrize(
     ("identity", "partitions", "offsets", "why"),
     [
