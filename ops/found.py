@@ -49,6 +49,8 @@ from ops.readyz import not_ready_because
 from ops.stack.process import is_running
 from ops.stack.state import RecordedChild, read_state
 from ops.template.tls import peer_context
+from ops.token_desk import TokenDesk
+from ops.tokens_port import Tokens
 from ops.wiring.seams import Seams
 from router.cells import APPLYING, RUNNING, CellInfo, read_cell, read_cells
 from router.flags import read_flags, set_flag
@@ -165,6 +167,11 @@ class FoundPlatform:
     def groups(self) -> Groups:
         """The consumer groups of the firehose."""
         return GroupDesk(self._seams)
+
+    @property
+    def tokens(self) -> Tokens:
+        """The clients of the firehose, in the registry."""
+        return TokenDesk(self._seams)
 
     def verify_reader(self, reader: int) -> ReaderCheck:
         """The reader's inbox in its home cell beside what it has to hold."""

@@ -18,6 +18,7 @@ from idgen.snowflake import SnowflakeStatus
 from ops.checks_port import Checks
 from ops.config_settings import Config
 from ops.groups_port import Groups
+from ops.tokens_port import Tokens
 from router.cells import CellInfo
 from router.move_records import Wanted
 from router.moves import Move
@@ -398,6 +399,11 @@ class Platform(Protocol):
     @property
     def groups(self) -> Groups:
         """The consumer groups of its firehose."""
+        ...
+
+    @property
+    def tokens(self) -> Tokens:
+        """The clients of its firehose."""
         ...
 
     def verify_reader(self, reader: int) -> ReaderCheck:

@@ -60,6 +60,7 @@ COMMANDS = {
     "flags": "List and change the platform's flags.",
     "dead-letters": "List, retry or discard events that a cell could not apply.",
     "firehose": "Read the firehose, and look after its consumer groups.",
+    "tokens": "Make, list, rotate and revoke the tokens of the firehose's clients.",
     "completion": "Print the completion script for a shell.",
 }
 """Every command and its line in the help; the same line heads the command's own help."""

@@ -27,6 +27,8 @@ from ops.platform_port import (
     ProcessStatus,
     Status,
 )
+from ops.tokens_port import TokenView
+from router.tokens import Wanted
 
 NOW_MS = 1_341_273_600_000
 """2012-07-03 00:00:00 UTC."""
@@ -119,6 +121,32 @@ class StandInLetters:
         return len(ids)
 
 
+class StandInTokens:
+    """Every token there can be: one text for each call."""
+
+    def __init__(self) -> None:
+        self.views: dict[str, TokenView] = {}
+        self.asked: list[tuple[Any, ...]] = []
+
+    def list(self) -> Sequence[TokenView]:
+        return [self.views[name] for name in sorted(self.views)]
+
+    def create(self, wanted: Wanted) -> str:
+        self.asked.append(("create", wanted))
+        return f"dct_{wanted.name}_{len(self.asked)}"
+
+    def rotate(self, name: str) -> str:
+        self.asked.append(("rotate", name))
+        return f"dct_{name}_{len(self.asked)}"
+
+    def revoke(self, name: str, *, previous: bool, execute: bool = True) -> TokenView:
+        if name not in self.views:
+            raise NotFound(f"no token {name}")
+        if execute:
+            self.asked.append(("revoke", name, previous))
+        return self.views[name]
+
+
 class StandInPlatform:
     """A platform of one cell, "a"."""
 
@@ -126,6 +154,7 @@ class StandInPlatform:
         self.folder = folder
         self.flags = StandInFlags()
         self.letters = StandInLetters()
+        self.tokens = StandInTokens()
         self.api = StandInDashboard()
         self.explanation: Explanation | None = None
         self.of_ids: list[IdServer] = []

@@ -1,5 +1,5 @@
-"""Bytes of the formats that came after v0.1.0, with moves and groups; in moves.txt as `formats`
-says.
+"""Bytes of the formats that came after v0.1.0, with moves, groups and tokens; in moves.txt as
+`formats` says.
 
 Records of which v0.1.0 knew an older form are read by it too, their new fields being ignored.
 """
@@ -17,6 +17,7 @@ from router import move_records, routes
 from router.cells import Bootstrap, BootstrapStage, CellInfo, CellState
 from router.history import Happened
 from router.moves import Move, MoveState, Stage
+from router.tokens import Bucket, Token
 from tests.golden.formats import Golden, as_json
 
 VERSION = "moves"
@@ -54,6 +55,20 @@ CHANGE = changes.Change(
 )
 
 ROOT = 0xDA5CE11
+TOKENS = Bucket(
+    {
+        "shop": Token(
+            name="shop",
+            roles=("read", "append"),
+            streams_max=7,
+            events_per_s=70,
+            created_ms=1_700_000_000_000,
+            secret="0a" * 32,
+            previous="f1" * 32,
+            rotated_ms=1_700_000_000_001,
+        )
+    }
+)
 
 
 def _as_plain(change: changes.Change) -> object:
@@ -86,6 +101,7 @@ FORMATS = [
     as_json("cell", CELL),
     as_json("head of routes", routes._Head(("0", "4"), 5, {"8000000000000000": (7, 8)})),
     as_json("move", MOVE),
+    as_json("tokens", TOKENS),
     as_json("head of moves", move_records._Head(4, {3: (1 << 63, (1 << 64) - 1)})),
     Golden(
         "change",
