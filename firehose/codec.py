@@ -122,6 +122,12 @@ def open_envelope(data: bytes) -> tuple[int, bytes]:
     return kind, payload
 
 
+def kind_in(data: bytes) -> int | None:
+    """The kind's number by an envelope's head, which is the same in every version; None where there
+    is no head."""
+    return data[_KIND_AT] if len(data) >= HEAD_BYTES and data.startswith(MAGIC) else None
+
+
 def encode(event: Event) -> bytes:
     """The event's bytes; its contents must have been validated (ValueError where one cannot be
     written at all).

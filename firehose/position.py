@@ -15,6 +15,8 @@ from idgen.errors import BadRequest
 _HEAD = struct.Struct(">BIH")
 _ITEM = struct.Struct(">HQH")
 _OFFSET = struct.Struct(">Q")
+_RECEIPT = struct.Struct(">BIHHQHQ")
+"""All three, of one offset in one partition."""
 _TOKEN_VERSION = 1
 TOKEN_BYTES_MAX = 16_384
 
@@ -76,9 +78,10 @@ def log_fingerprint(identity: str) -> int:
     return int(crc32c(identity.encode()))
 
 
-def receipt_position(log: int, partition: int, offset: int) -> Position:
-    """The position of one written event: its own offset is done."""
-    return Position(log, {partition: Need(offsets=frozenset((offset,)))})
+def receipt_token(log: int, partition: int, offset: int) -> bytes:
+    """The token of one written event: its own offset is done. Made at once, without a Position:
+    there is one for every event."""
+    return _RECEIPT.pack(_TOKEN_VERSION, log, 1, partition, 0, 1, offset)
 
 
 def reached_position(log: int, applied: dict[int, Applied]) -> Position:

@@ -1,6 +1,6 @@
 """Which events of the firehose somebody wants: by partition, kind, and author."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from firehose.event import Event
@@ -47,15 +47,24 @@ class Selection:
 def parse_selection(kinds: str, authors: str, partitions: str) -> Selection:
     """A selection from texts: `post_created,liked`, `12,15` and `0/4` (the first of four readers);
     empty: all. Raises BadRequest(kinds|authors|partitions)."""
-    return Selection(_kinds(kinds), _authors(authors), _share(partitions))
+    return selection_of(_listed(kinds), _authors(authors), partitions)
+
+
+def selection_of(kinds: Iterable[str], authors: Collection[int], partitions: str) -> Selection:
+    """A selection of these; raises as `parse_selection`."""
+    if len(authors) > AUTHORS_MAX:
+        raise BadRequest("authors", f"{len(authors)} are more than {AUTHORS_MAX}: leave them out")
+    for author in authors:
+        check_user("authors", author)
+    return Selection(_kinds(kinds), frozenset(authors), _share(partitions))
 
 
 def _listed(text: str) -> Iterable[str]:
     return (part.strip() for part in text.split(",")) if text else ()
 
 
-def _kinds(text: str) -> frozenset[str]:
-    found = frozenset(_listed(text))
+def _kinds(names: Iterable[str]) -> frozenset[str]:
+    found = frozenset(names)
     for name in sorted(found - _NAMES):
         raise BadRequest(
             "kinds", f"{name[:40]!r} is no kind; kinds are {', '.join(sorted(_NAMES))}"
@@ -63,15 +72,12 @@ def _kinds(text: str) -> frozenset[str]:
     return found
 
 
-def _authors(text: str) -> frozenset[int]:
+def _authors(text: str) -> list[int]:
     parts = list(_listed(text))
-    if len(parts) > AUTHORS_MAX:
-        raise BadRequest("authors", f"{len(parts)} are more than {AUTHORS_MAX}: leave them out")
     for part in parts:
         if not (part.isascii() and part.isdigit() and len(part) < 20):
             raise BadRequest("authors", f"{part[:40]!r} is no user: write 12,15")
-        check_user("authors", int(part))
-    return frozenset(map(int, parts))
+    return [int(part) for part in parts]
 
 
 def _share(text: str) -> tuple[int, int]:

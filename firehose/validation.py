@@ -116,16 +116,20 @@ def folded_draft(field: str, draft: Draft) -> Draft:
     return draft
 
 
-def check_brought_id(field: str, brought_id: int, now_ms: int) -> None:
-    """A brought id was given at most 15 minutes ago, or ahead, by this server's clock."""
+def check_brought_id(
+    field: str, brought_id: int, now_ms: int, behind_ms_max: int = BROUGHT_OFF_MS_MAX
+) -> None:
+    """A brought id was given at most so long ago, or 15 minutes ahead, by this server's clock."""
     check_id(field, brought_id)
     off_ms = at_ms(brought_id) - now_ms
-    if abs(off_ms) > BROUGHT_OFF_MS_MAX:
-        where = "ahead of" if off_ms > 0 else "behind"
+    if not -behind_ms_max <= off_ms <= BROUGHT_OFF_MS_MAX:
+        where, most_ms = (
+            ("ahead of", BROUGHT_OFF_MS_MAX) if off_ms > 0 else ("behind", behind_ms_max)
+        )
         raise BadRequest(
             field,
             f"was given {abs(off_ms) // 1000} s {where} the server's clock; allowed are "
-            f"{BROUGHT_OFF_MS_MAX // 1000} s: take a new id from idgen",
+            f"{most_ms // 1000} s: take a new id from idgen",
         )
 
 

@@ -247,7 +247,15 @@ def _service(info: ServiceInfo, restarts: int) -> ProcessStatus:
         state, detail = "down", str(error)
     name = f"{info.role}-{info.cell}" if info.cell else info.role
     return ProcessStatus(
-        name, state, info.address, info.cell, info.pid, restarts, detail=detail, admin=info.admin
+        name,
+        state,
+        info.address,
+        info.cell,
+        info.pid,
+        restarts,
+        detail=detail,
+        admin=info.admin,
+        beside=info.beside or {},
     )
 
 

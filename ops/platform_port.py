@@ -3,8 +3,8 @@
 `ops.platform` implements `Doors` as a module; tests stand in for it.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -34,7 +34,7 @@ class ProcessStatus:
     """A server (ZooKeeper, Kafka, HBase, Redis) or a service of ours.
 
     `state` is one of: ready, starting, draining, down, unknown. `admin` is where a service of ours
-    has its admin port, empty where it has none.
+    has its admin port, empty where it has none; `beside` are its other listeners' by name.
     """
 
     name: str
@@ -45,6 +45,7 @@ class ProcessStatus:
     restarts: int = 0
     detail: str = ""
     admin: str = ""
+    beside: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,10 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
+
+from msgspec import UNSET
 
 from cell.dashboard import Build
 from cell.handler import CellHandler
@@ -17,6 +20,7 @@ from ops.applying import ApplyingWorker
 from ops.cell_clients import WireCells
 from ops.config import Config
 from ops.dashboard_service import dashboard_service
+from ops.firehose_service import NobodyYet, firehose_parts
 from ops.idgen_service import IdGenClients, RegisteredPeers, idgen_service
 from ops.metrics import (
     CLOCK_OFFSET_SECONDS,
@@ -65,6 +69,7 @@ def parts_of(role: str, cell: str, config: Config, seams: Seams) -> ServiceParts
         "dashboard": _dashboard,
         "ingest": _ingest,
         "mover": _mover,
+        "firehose": _firehose,
     }
     if role not in makers:
         raise BadRequest("role", f"{role!r} is not one of {', '.join(makers)}")
@@ -99,9 +104,7 @@ class _Joint:
 
     def listening(self, endpoints: Endpoints) -> Callable[[], None]:
         """Make the service known; returns how to take that back."""
-        info = ServiceInfo(
-            self.role, self.id, endpoints.thrift, endpoints.admin, self.cell, os.getpid(), VERSION
-        )
+        info = info_of(self.role, self.id, endpoints, self.cell)
         return register(self.seams.registry, info)
 
     def services(self, role: str) -> ServiceTable:
@@ -225,6 +228,18 @@ def _mover(joint: _Joint) -> ServiceParts:
         listening=joint.listening,
         close=joint.close,
     )
+
+
+def _firehose(joint: _Joint) -> ServiceParts:
+    parts = firehose_parts(joint.config, joint.seams, joint.ids(), NobodyYet())
+    joint.at_end(parts.close)
+    return replace(parts, listening=joint.listening, close=joint.close)
+
+
+def info_of(role: str, service_id: str, at: Endpoints, cell: str = "") -> ServiceInfo:
+    """What the registry is told of a service of this process."""
+    beside = dict(at.beside) or UNSET
+    return ServiceInfo(role, service_id, at.thrift, at.admin, cell, os.getpid(), VERSION, beside)
 
 
 class CellWatcher:

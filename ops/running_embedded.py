@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from pathlib import Path
 
 from ops import addresses
@@ -11,28 +12,29 @@ from ops.config import Config
 from ops.creation import Progress
 from ops.dashboard_service import dashboard_service
 from ops.embedded import Embedded, EmbeddedCell
+from ops.firehose_service import NobodyYet, firehose_parts
 from ops.found import FoundPlatform
 from ops.idgen_service import idgen_service
 from ops.metrics import Sample
 from ops.platform_port import Platform
-from ops.release import VERSION
-from ops.roles import dashboard_sources, ingest_source
+from ops.roles import dashboard_sources, info_of, ingest_source
 from ops.stack.state import FolderLock, clear_state, write_state
-from ops.template.host import Endpoints, ServiceHost, ServiceParts, server_limits
+from ops.template.host import Endpoints, Listener, ServiceHost, ServiceParts, server_limits
 from ops.template.memory import hold_much
 from ops.template.server import ThriftServer
 from ops.template.service import ThriftService
 from ops.template.tls import server_context
 from ops.wiring.embedded import EmbeddedSeams
 from ops.wiring.seams import holder_name
-from router.services import ServiceInfo, deregister_all, register
+from router.services import deregister_all, register
 
 BEGIN_S = 10.0
 """Longer nobody waits for a cell: its readiness tells what keeps it."""
 
 
 class RunningEmbedded:
-    """`ops.platform_port.Running`: a router, an endpoint per cell, and ids, each on a port."""
+    """`ops.platform_port.Running`: a router, an endpoint per cell, ids and the firehose, each on
+    a port."""
 
     def __init__(self, config: Config, progress: Progress) -> None:
         """Raises FolderInUse when a platform runs in this folder already."""
@@ -44,7 +46,8 @@ class RunningEmbedded:
         self._ended = threading.Event()
         self._stopping = threading.Lock()
         self._stopped = False
-        self._servers: list[ThriftServer] = []
+        self._servers: list[Listener] = []
+        self._closing = ExitStack()
         self._host: ServiceHost | None = None
         self._embedded = Embedded(
             self._folder, cells, config=config, progress=progress, begun=self._serve_cell
@@ -81,6 +84,7 @@ class RunningEmbedded:
             server.drain(self._config.limits.drain_s)
         if self._host is not None:
             self._host.drain()
+        self._closing.close()
         self._embedded.stop()
         addresses.forget(self._folder)
         clear_state(self._folder)
@@ -96,6 +100,7 @@ class RunningEmbedded:
         listen = self._config.listen
         ids = self._serve(idgen_service(self._embedded.snowflake), listen.idgen)
         self._register("idgen", Endpoints(f"{listen.host}:{ids.port}", ""))
+        self._serve_firehose()
         parts = ServiceParts(
             service=dashboard_service(self._embedded.dashboard),
             port=listen.router,
@@ -110,6 +115,20 @@ class RunningEmbedded:
             cell.wait_begun(BEGIN_S)
         self._tell_made()
         addresses.tell(self._folder, Whereabouts("embedded", "", os.getpid()))
+
+    def _serve_firehose(self) -> None:
+        parts = firehose_parts(
+            self._config, self._embedded.seams, self._embedded.snowflake, NobodyYet()
+        )
+        self._closing.callback(parts.close)
+        assert parts.service is not None, "the role has a Thrift port"
+        host = self._config.listen.host
+        thrift = self._serve(parts.service, parts.port)
+        for listener in parts.beside.values():
+            listener.start()
+            self._servers.append(listener)
+        beside = {name: f"{host}:{each.port}" for name, each in parts.beside.items()}
+        self._register("firehose", Endpoints(f"{host}:{thrift.port}", "", beside))
 
     def _serve_cell(self, name: str, cell: EmbeddedCell) -> None:
         """Give a cell that starts a port, and make it known."""
@@ -148,5 +167,5 @@ class RunningEmbedded:
         return server
 
     def _register(self, role: str, at: Endpoints, cell: str = "") -> Callable[[], None]:
-        info = ServiceInfo(role, holder_name(), at.thrift, at.admin, cell, os.getpid(), VERSION)
+        info = info_of(role, holder_name(), at, cell)
         return register(self._embedded.seams.registry, info)

@@ -168,10 +168,10 @@ class RunningStack:
 
     def _services(self, cells: list[str], zookeeper: str) -> list[ChildSpec]:
         listen = self._config.listen
-        roles = [("idgen", "", 1), ("router", "", listen.routers), ("mover", "", 1)]
+        counts = {"idgen": 1, "router": listen.routers, "mover": 1, "firehose": 1}
         found = [
-            self.service(role, cell, zookeeper, number)
-            for role, cell, count in roles
+            self.service(role, "", zookeeper, number)
+            for role, count in counts.items()
             for number in range(1, count + 1)
         ]
         return found + [spec for cell in cells for spec in self.services_of(cell, zookeeper)]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from idgen.clock import Clock
 from idgen.errors import BadRequest, NotFound
@@ -20,7 +21,8 @@ SERVICES = "/services"
 
 class ServiceInfo(msgspec.Struct, frozen=True):
     """A running service: `id` names the process among those of its role; `address` is its Thrift
-    endpoint, `admin` its admin endpoint, both "host:port"; `cell` empty where the role has none.
+    endpoint, `admin` its admin endpoint, both "host:port"; `cell` empty where the role has none;
+    `beside` the addresses of its other listeners by name, left out where it has none.
     """
 
     role: str
@@ -30,6 +32,7 @@ class ServiceInfo(msgspec.Struct, frozen=True):
     cell: str = ""
     pid: int = 0
     version: str = ""
+    beside: dict[str, str] | UnsetType = UNSET
 
 
 def register(registry: Registry, info: ServiceInfo) -> Callable[[], None]:

@@ -27,6 +27,8 @@ PYTHON_MIN = (3, 11)
 FILES_MIN = 4096
 """Open files: sockets of clients, SQLite's and HBase's files."""
 
+LISTENERS = ("router", "dashboard", "idgen", "firehose", "admin")
+
 State = Literal["ok", "note", "fault"]
 
 
@@ -157,8 +159,8 @@ def _open_files() -> Check:
 
 def _ports(config: Config, *, running: bool) -> Iterator[Check]:
     listen = config.listen
-    ports = {"router": listen.router, "dashboard": listen.dashboard, "idgen": listen.idgen}
-    ports |= {"admin": listen.admin, **listen.stack}
+    ports = {name: getattr(listen, name) for name in LISTENERS}
+    ports |= listen.stack
     for name, port in sorted(ports.items()):
         if port == 0:
             continue

@@ -5,7 +5,7 @@ import click
 from ops.cellctl.seat import settings_options, surroundings
 from ops.config_settings import Config
 
-ROLES = ["idgen", "router", "dashboard", "ingest", "mover"]
+ROLES = ["idgen", "router", "dashboard", "ingest", "mover", "firehose"]
 
 
 @click.command("serve")

@@ -64,7 +64,9 @@ def _processes(title: str, processes: tuple[ProcessStatus, ...], *, admin: bool 
         pid = str(each.pid) if each.pid is not None else ""
         detail = harmless(each.detail).strip()
         state = Text(each.state, style=STYLES.get(each.state, "red"))
-        at = (each.address, each.admin) if admin else (each.address,)
+        beside = [f"{name} {address}" for name, address in each.beside.items()]
+        address = ", ".join([each.address, *beside])
+        at = (address, each.admin) if admin else (address,)
         table.add_row(each.name, state, *at, pid, str(each.restarts), Text(detail))
     return table
 

@@ -36,12 +36,31 @@ class Worker(Protocol):
         ...
 
 
+class Listener(Protocol):
+    """Another port of a service, beside its Thrift port."""
+
+    @property
+    def port(self) -> int:
+        """Where it listens, once it is started."""
+        ...
+
+    def start(self) -> object:
+        """Listen. Raises Unavailable for an address that is taken."""
+        ...
+
+    def drain(self, timeout_s: float) -> bool:
+        """Take nobody new, finish what is in flight, stop; whether all was finished in time."""
+        ...
+
+
 @dataclass(frozen=True)
 class Endpoints:
-    """Where a hosted service answers, each as host:port; thrift is "" without a Thrift port."""
+    """Where a hosted service answers, each as host:port; thrift is "" without a Thrift port;
+    `beside` are its other listeners' by name."""
 
     thrift: str
     admin: str
+    beside: Mapping[str, str] = field(default_factory=dict)
 
 
 def _no_flags() -> Mapping[str, Any]:
@@ -60,6 +79,7 @@ def _tell_nobody(_: Endpoints) -> Callable[[], None]:
 class ServiceParts:
     """What makes up a service: a Thrift service, or a worker, or both.
 
+    `beside` are more listeners by name, which start after the Thrift port and drain with it.
     `shared_port`: others of its kind on this machine listen on the same port. `readiness` are its
     checks by name; `sources` its metrics beside those of calls; `flags` its flags as they are now.
     `listening` is told where it answers, once it does; what it returns takes that back when the
@@ -70,6 +90,7 @@ class ServiceParts:
     service: ThriftService | None = None
     port: int = 0
     shared_port: bool = False
+    beside: Mapping[str, Listener] = field(default_factory=dict)
     worker: Worker | None = None
     readiness: Mapping[str, Check] = field(default_factory=dict)
     sources: Sequence[Source] = ()
@@ -118,7 +139,8 @@ class ServiceHost:
     def endpoints(self) -> Endpoints:
         """Where it answers, once it is started."""
         thrift = f"{self._host}:{self._server.port}" if self._server else ""
-        return Endpoints(thrift, f"{self._host}:{self._admin.port}")
+        beside = {name: f"{self._host}:{each.port}" for name, each in self._parts.beside.items()}
+        return Endpoints(thrift, f"{self._host}:{self._admin.port}", beside)
 
     def start(self) -> None:
         """Listen and work. Raises Unavailable for an address that is taken; nothing is left
@@ -131,6 +153,8 @@ class ServiceHost:
             self._admin.start()
             if self._server:
                 self._server.start()
+            for listener in self._parts.beside.values():
+                listener.start()
             if self._parts.worker:
                 self._start_worker(self._parts.worker)
             self._leave = self._parts.listening(self.endpoints)
@@ -157,7 +181,10 @@ class ServiceHost:
         self.readiness.drain()
         self._leave_registry()
         self._worker_stop.set()
-        done = self._server.drain(timeout_s) if self._server else True
+        listeners: list[Listener] = [*self._parts.beside.values()]
+        listeners += [self._server] if self._server else []
+        drained = [listener.drain(timeout_s) for listener in listeners]  # all, whatever the first
+        done = all(drained)
         if self._worker_thread:
             self._worker_thread.join(timeout_s)
             done = done and not self._worker_thread.is_alive()

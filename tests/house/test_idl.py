@@ -39,7 +39,7 @@ def test_the_apache_compiler_accepts(compiler, idl, language, tmp_path: Path):
 
 
 def test_there_is_an_idl_for_every_service():
-    assert {"dashboard.thrift", "idgen.thrift"} <= {path.name for path in IDLS}
+    assert {"dashboard.thrift", "idgen.thrift", "firehose.thrift"} <= {path.name for path in IDLS}
 
 
 def test_the_context_is_the_same_wherever_it_is_declared():

@@ -12,7 +12,7 @@ from firehose.position import (
     log_fingerprint,
     parse_token,
     reached_position,
-    receipt_position,
+    receipt_token,
 )
 from idgen.errors import BadRequest
 
@@ -85,8 +85,8 @@ def test_a_cell_meets_what_it_says_it_has_reached(cell: dict[int, Applied]) -> N
 @given(applied, st.integers(0, 50))
 def test_a_receipt_waits_for_its_own_offset_alone(state: Applied, offset: int) -> None:
     done = offset < state.high and offset not in state.open
-    assert receipt_position(LOG, 2, offset).met_by({2: state}) == done
-    assert not receipt_position(LOG, 1, offset).met_by({2: state})
+    assert parse_token(receipt_token(LOG, 2, offset), 3).met_by({2: state}) == done
+    assert not parse_token(receipt_token(LOG, 1, offset), 3).met_by({2: state})
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))

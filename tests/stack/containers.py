@@ -194,6 +194,7 @@ class ContainerPlatform:
         self._create(network)
         self._service(network, "idgen")
         self._service(network, "router")
+        self._service(network, "firehose")
         for cell in self._cells:
             self._service(network, "ingest", cell)
             self._service(network, "dashboard", cell)

@@ -64,7 +64,7 @@ def test_every_part_is_known_and_ready(platform):
     status = platform.found().status()
     assert status.healthy, status
     assert {service.name for service in status.services} == {
-        "idgen", "router", "ingest-a", "ingest-b", "dashboard-a", "dashboard-b",
+        "idgen", "router", "firehose", "ingest-a", "ingest-b", "dashboard-a", "dashboard-b",
     }
 
 

@@ -56,8 +56,8 @@ def running(config: Config) -> Iterator[RunningStack]:
 
 
 def test_only_services_are_started(running: RunningStack) -> None:
-    services = ["idgen", "mover", "router", "ingest-a", "dashboard-a"]
-    several = [f"{name}.2" for name in services[2:]]
+    services = ["idgen", "mover", "firehose", "router", "ingest-a", "dashboard-a"]
+    several = [f"{name}.2" for name in services[3:]]
     assert sorted(running.supervisor.names()) == sorted(services + several)
     # A worker is not ready while its group shares out anew.
     until("all is healthy", lambda: running.platform.status().healthy, 60)

@@ -12,7 +12,7 @@ import pytest
 from cell.dashboard import Context, PageQuery
 from firehose.codec import UnknownKind, decode, encode
 from firehose.event import Draft, Followed, PostCreated, PostRemoved
-from firehose.position import log_fingerprint, receipt_position
+from firehose.position import log_fingerprint, receipt_token
 from idgen.errors import Behind
 from idgen.ids import partition_of
 from tests.contract.patience import until
@@ -84,7 +84,7 @@ class Life:
         appended = self.world.append(partition_of(user, firehose.partitions), value)
         self.history.acknowledge(operation, sent)
         log = log_fingerprint(firehose.identity)
-        return receipt_position(log, appended.partition, appended.offset).token()
+        return receipt_token(log, appended.partition, appended.offset)
 
     def all_is_right(self) -> None:
         """Every cell has applied all, and every page is as the model says, in both cells."""

@@ -14,7 +14,7 @@ from cell.residents import Resident
 from cell.tables import Row
 from firehose.codec import encode
 from firehose.event import Draft, Lane, NoticeKind, PostCreated, PostKind, PostRef
-from firehose.position import log_fingerprint, receipt_position
+from firehose.position import log_fingerprint, receipt_token
 from firehose.validation import BODY_BYTES_MAX
 from idgen.errors import BadRequest, Behind, Moved, Unavailable
 from idgen.ids import U64, spread
@@ -228,7 +228,7 @@ def test_rows_of_another_band_do_not_exist(world: PageWorld) -> None:
 
 
 def token(world: PageWorld, partition: int, offset: int) -> bytes:
-    return receipt_position(log_fingerprint(world.log.identity), partition, offset).token()
+    return receipt_token(log_fingerprint(world.log.identity), partition, offset)
 
 
 def test_a_page_waits_for_the_write_of_a_token(world: PageWorld) -> None:
@@ -256,7 +256,7 @@ def test_behind_says_how_far_the_cell_is(world: PageWorld) -> None:
 
 def test_a_token_of_another_log_is_refused(world: PageWorld) -> None:
     with pytest.raises(BadRequest, match="at_least"):
-        world.page(at_least=(receipt_position(1, 0, 0).token(),))
+        world.page(at_least=(receipt_token(1, 0, 0),))
 
 
 # -- the cache changes no answer -------------------------------------------------------------

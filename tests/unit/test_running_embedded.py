@@ -33,7 +33,7 @@ def test_services_of_a_killed_process_are_not_shown(tmp_path: Path) -> None:
     running = RunningEmbedded(config, lambda _: None)
     try:
         services = running.platform.status().services
-        assert sorted(s.name for s in services) == ["dashboard-a", "idgen", "router"]
+        assert sorted(s.name for s in services) == ["dashboard-a", "firehose", "idgen", "router"]
         assert "127.0.0.1:1" not in {s.address for s in services}
         (admin,) = {s.admin for s in services if s.admin}
         assert admin not in {s.address for s in services}, "the router's, for the whole process"

@@ -187,7 +187,7 @@ def test_what_a_write_refuses(world: World) -> None:
         ("author", lambda: w.unfollow(CTX, 4, 4, None)),
         ("brought_id", lambda: w.unfollow(CTX, 4, 5, old)),
         ("actor", lambda: w.like(CTX, 0, PostRef(1, 1), None)),
-        ("post.id", lambda: w.unlike(CTX, 1, PostRef(1, 0), None)),
+        ("post_id", lambda: w.unlike(CTX, 1, PostRef(1, 0), None)),
         ("reader", lambda: w.mark_read(CTX, 0, Lane.POSTS, 1)),
         ("lane", lambda: w.mark_read(CTX, 1, 3, 1)),  # type: ignore[arg-type]
         ("event_id", lambda: w.mark_read(CTX, 1, Lane.POSTS, future)),

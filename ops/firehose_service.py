@@ -1,0 +1,82 @@
+"""The service Firehose on the wire, and what makes up the role of that name."""
+
+from typing import Any
+
+from cell.dashboard import Context
+from firehose.access import Client, Gate, Role
+from firehose.handler import FirehoseHandler
+from firehose.receipts import NewEvent
+from firehose.writes import Ids, Writes
+from idgen.errors import Unauthenticated
+from ops import firehose_values as values
+from ops.config import Config
+from ops.template.host import ServiceParts
+from ops.template.service import Handler, ThriftService
+from ops.wiring.seams import Seams
+
+
+def firehose_parts(config: Config, seams: Seams, ids: Ids, gate: Gate) -> ServiceParts:
+    """The role `firehose` over the seams of a platform; `close` lets go of what it opens."""
+    log, clock = seams.firehose(), seams.clock
+    writes = Writes(log, ids, clock, config.ingest.backfill)
+    handler = FirehoseHandler(log, writes, gate, clock, config.firehose.retention_ms)
+    return ServiceParts(
+        service=firehose_service(handler),
+        port=config.listen.firehose,
+        close=handler.close,
+    )
+
+
+def firehose_service(handler: FirehoseHandler) -> ThriftService:
+    """The service for a server to host."""
+    calls = _Calls(handler)
+    idl = values.wire.Firehose
+    handlers: dict[str, Handler] = {name: getattr(calls, name) for name in idl.thrift_services}
+    return ThriftService(idl, handlers)
+
+
+class NobodyYet:
+    """A `Gate` that lets nobody in, where no client can be known."""
+
+    def admit(self, token: str, role: Role) -> Client:
+        """Raises Unauthenticated."""
+        del token, role
+        raise Unauthenticated("no client is known to this platform")
+
+
+class _Calls:
+    """Request structs in, result structs out. Nothing of a request is looked at before its token,
+    but for what the template itself takes out of it: deadline and request id."""
+
+    def __init__(self, handler: FirehoseHandler) -> None:
+        self._to = handler
+
+    def append(self, ctx: Context, request: Any) -> Any:
+        client = self._admitted(request, Role.APPEND)
+        event = values.new_event_from_wire(request.event, "event")
+
+        def where(_: int, new: NewEvent, field: str) -> str:
+            return f"event.{values.path_in_event(new, field)}"
+
+        return values.receipt_to_wire(self._to.append(ctx, client, [event], where)[0])
+
+    def append_many(self, ctx: Context, request: Any) -> Any:
+        client = self._admitted(request, Role.APPEND)
+        events = values.new_events_from_wire(request.events)
+        receipts = self._to.append(ctx, client, events, values.path_in_events)
+        return [values.receipt_to_wire(receipt) for receipt in receipts]
+
+    def read(self, ctx: Context, request: Any) -> Any:
+        client = self._admitted(request, Role.READ)
+        return values.found_to_wire(self._to.read(ctx, client, values.asked_from_wire(request)))
+
+    def positions(self, _ctx: Context, request: Any) -> Any:
+        return values.spans_to_wire(self._to.positions(self._admitted(request, Role.READ)))
+
+    def window(self, _ctx: Context, request: Any) -> Any:
+        return values.window_to_wire(self._to.window(self._admitted(request, Role.READ)))
+
+    def _admitted(self, request: Any, role: Role) -> Client:
+        token = request.token
+        # What is no UTF-8 is nobody's token.
+        return self._to.admit(token if isinstance(token, str) else "", role)
