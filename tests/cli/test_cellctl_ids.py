@@ -86,6 +86,7 @@ def test_a_server_that_gives_none_is_told_with_its_trouble(bench):
     assert [each["trouble"] for each in found][1:] == ["did not answer", lost.trouble]
 
 
+@pytest.mark.slow
 def test_a_running_platform_gives_ids_and_says_by_whom(shell: Shell):
     taken = [int(line) for line in shell.done("take-ids", "3").split()]
     assert taken == sorted(set(taken))

@@ -29,6 +29,12 @@ def status_of(address: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
+def timed(address: str) -> "tuple[subprocess.CompletedProcess[str], float]":
+    begun = time.monotonic()
+    ended = status_of(address)
+    return ended, time.monotonic() - begun
+
+
 def test_a_command_waits_for_a_registry_no_longer_than_people_do():
     assert platform.FIND_S < 5
 
@@ -39,9 +45,9 @@ def test_a_registry_that_does_not_answer_is_one_sentence_in_time(listening):
         address = f"127.0.0.1:{server.getsockname()[1]}"
         if not listening:
             server.close()
-        begun = time.monotonic()
-        ended = status_of(address)
-        assert time.monotonic() - begun < SILENT_S_MAX
+        _, program_s = timed("host:port")
+        ended, both_s = timed(address)
+    assert both_s - program_s < SILENT_S_MAX
     assert ended.returncode == 6
     (line,) = ended.stderr.splitlines()
     assert line.startswith(f"cellctl: no ZooKeeper answered at {address}")

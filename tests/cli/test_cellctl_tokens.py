@@ -122,6 +122,7 @@ def let_in(gate: TokenGate, token: str) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_a_token_lets_in_until_it_is_revoked(shell: Shell, gate: TokenGate):
     words = ("create", "search", "--role", "read", "--streams-max", "3", "--events-per-s", "5")
     first = shell.done("tokens", *words).strip()
@@ -148,6 +149,7 @@ def test_a_token_lets_in_until_it_is_revoked(shell: Shell, gate: TokenGate):
     assert shell.json("tokens", "list") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "words"),
     [

@@ -99,6 +99,7 @@ class Authors:
         return self._homes
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(
         st.integers(0, 12) | st.just(U64),

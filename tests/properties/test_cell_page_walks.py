@@ -2,6 +2,7 @@
 
 from unittest.mock import patch
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -43,6 +44,7 @@ def fill(world: PageWorld, lines: list) -> list[Key]:  # type: ignore[type-arg]
     return sorted(shown)
 
 
+@pytest.mark.slow
 @given(
     LINES,
     st.integers(1, 12),
@@ -65,6 +67,7 @@ def test_following_next_meets_every_entry_once_and_in_order(
     assert found == (shown if oldest_first else shown[::-1])
 
 
+@pytest.mark.slow
 @given(LINES, st.integers(1, 12), st.booleans(), st.data())
 @settings(max_examples=200)
 def test_any_two_cursors_bound_a_page(

@@ -57,6 +57,7 @@ def test_mix_has_all_edges_all_activities_and_some_of_everything() -> None:
     assert min(counts.values()) > 20
 
 
+@pytest.mark.slow
 def test_model_of_what_was_recorded_equals_what_an_eager_platform_shows() -> None:
     eager, history = Eager(), History()
     played = Driver([eager, eager, eager], history).play(mixed())
@@ -66,6 +67,7 @@ def test_model_of_what_was_recorded_equals_what_an_eager_platform_shows() -> Non
     assert differences(model, eager) == []
 
 
+@pytest.mark.slow
 def test_comparison_sees_a_rule_left_out() -> None:
     eager, history = Eager(spoil="unfollow leaves backfilled"), History()
     Driver([eager, eager], history).play(mixed())
@@ -110,6 +112,7 @@ class Flaky(Eager):
         return super().remove_post(ctx, author, post_id, brought_id)
 
 
+@pytest.mark.slow
 def test_failed_calls_are_made_again_as_the_same_writes() -> None:
     flaky, history = Flaky(), History()
     Driver([flaky], history).play(mixed())

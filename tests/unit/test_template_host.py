@@ -283,6 +283,7 @@ def process(kind: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_process_ends_by_itself_at_a_signal_and_logs_json_alone():
     with process("willing") as child:
         assert child.stdout.readline() == "working\n"
@@ -296,6 +297,7 @@ def test_a_process_ends_by_itself_at_a_signal_and_logs_json_alone():
     assert all(line["role"] == "ingest" and line["cell"] == "a" for line in lines)
 
 
+@pytest.mark.slow
 def test_a_second_signal_ends_a_process_at_once():
     with process("stubborn") as child:
         assert child.stdout.readline() == "working\n"
@@ -305,6 +307,7 @@ def test_a_second_signal_ends_a_process_at_once():
         assert child.wait(timeout=5) == 128 + signal.SIGTERM
 
 
+@pytest.mark.slow
 def test_a_process_whose_worker_failed_says_so_by_its_exit_code():
     with process("failing") as child:
         assert child.stdout.readline() == "working\n"
