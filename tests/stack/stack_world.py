@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,7 +12,8 @@ from redis import Redis
 
 from cell.dashboard import Dashboard
 from cell.ingest import group_of
-from idgen.errors import Conflict, Unavailable
+from firehose.places import Earliest
+from idgen.errors import Conflict, DeadlineExceeded, Unavailable
 from ops import addresses
 from ops.config import Config
 from ops.config_settings import Platform as PlatformSection
@@ -139,7 +141,22 @@ class StackWorld:
         return all(committed.get(p, s.start) >= s.end for p, s in enumerate(spans))
 
     def rewind(self, cell: str) -> None:
-        """Stop the cell's worker, rewind its group to the beginning, start the worker."""
+        """To the beginning: the first cell's group by `cellctl`'s means while its worker runs, the
+        others' by their checkpoints while none does."""
+        if cell == self.cells[0]:
+            self._rewind_running(cell)
+        else:
+            self._rewind_stopped(cell)
+
+    def _rewind_running(self, cell: str) -> None:
+        groups = self._running.platform.groups
+        plan = groups.rewind_plan(group_of(cell), ("--to-earliest", Earliest()), ())
+        assert plan.members, plan
+        with suppress(DeadlineExceeded):  # told, and it will; it is waited for
+            groups.rewind(plan, pause=True)
+        until(f"cell {cell} reads again", lambda: not self.replayed(cell), READY_S)
+
+    def _rewind_stopped(self, cell: str) -> None:
         self._running.supervisor.stop_child(f"ingest-{cell}")
         spans = self._seams.firehose().spans()
         starts = {p: s.start for p, s in enumerate(spans)}
