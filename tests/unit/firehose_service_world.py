@@ -9,6 +9,7 @@ from firehose.access import Client, Role
 from firehose.handler import FirehoseHandler
 from firehose.log_sqlite import SqliteLog
 from firehose.writes import Writes
+from idgen.clock import Clock
 from idgen.errors import PermissionDenied, Unauthenticated
 from idgen.idl import load
 from ops.config import Config
@@ -48,8 +49,9 @@ class Doorkeeper:
 class World:
     """A log, the service over it on a port, and a channel to it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.clock = ManualClock()
+    def __init__(self, folder: Path, clock: Clock | None = None) -> None:
+        self.hand = ManualClock()
+        self.clock: Clock = clock or self.hand
         self.log = SqliteLog(folder / "log.sqlite", "events", PARTITIONS, self.clock)
         self.ids = IdsInARow()
         self.gate = Doorkeeper()
@@ -80,8 +82,8 @@ class World:
 
 
 @contextlib.contextmanager
-def hosted(folder: Path) -> Iterator[World]:
-    world = World(folder)
+def hosted(folder: Path, clock: Clock | None = None) -> Iterator[World]:
+    world = World(folder, clock)
     try:
         yield world
     finally:
