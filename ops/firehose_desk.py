@@ -1,18 +1,35 @@
-"""The firehose as `cellctl` reads it: places and selections as they are typed."""
+"""The firehose as `cellctl` reads it and appends to it: places and selections as they are typed."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from firehose.places import Latest, parse_place, resolve
 from firehose.reading import Reading
+from firehose.receipts import Context, EventReceipt, NewEvent
 from firehose.selection import parse_selection
+from firehose.writes import Where, Writes
 from idgen.errors import BadRequest
+from idgen.ids import MAX_ID
 from ops.platform_port import AskedReading
 from ops.wiring.seams import Seams
+
+
+@dataclass(frozen=True)
+class Taken:
+    """`firehose.writes.Ids` by a function that takes so many."""
+
+    next_ids: Callable[[int], list[int]]
 
 
 class FirehoseDesk:
     """`ops.platform_port.Firehose` over the seams of a platform."""
 
-    def __init__(self, seams: Seams) -> None:
+    def __init__(
+        self, seams: Seams, take_ids: Callable[[int], list[int]], backfill_default: int
+    ) -> None:
         self._seams = seams
+        self._take_ids = take_ids
+        self._backfill_default = backfill_default
 
     def read(self, asked: AskedReading) -> Reading:
         """A pass over what is asked for; who has it closes it.
@@ -29,3 +46,18 @@ class FirehoseDesk:
         begin = resolve("from", start, log, wanted)
         end = resolve("until", until, log, wanted) if until is not None else None
         return Reading(log, selection, begin, end)
+
+    def append(
+        self, ctx: Context, news: Sequence[NewEvent], where: Where
+    ) -> Sequence[EventReceipt]:
+        """See `ops.platform_port.Firehose.append`. What was exported may be of any age; clients,
+        whose retries are soon, have a bound."""
+        any_age_ms = MAX_ID
+        writes = Writes(
+            self._seams.firehose(),
+            Taken(self._take_ids),
+            self._seams.clock,
+            self._backfill_default,
+            any_age_ms,
+        )
+        return writes.append(ctx, news, where)

@@ -1,29 +1,36 @@
 """The service Firehose on the wire, and what makes up the role of that name."""
 
+from contextlib import ExitStack
 from typing import Any
 
 from cell.dashboard import Context
-from firehose.access import Client, Gate, Role
+from firehose.access import Client, Role
 from firehose.handler import FirehoseHandler
 from firehose.receipts import NewEvent
 from firehose.writes import Ids, Writes
-from idgen.errors import Unauthenticated
 from ops import firehose_values as values
 from ops.config import Config
 from ops.template.host import ServiceParts
 from ops.template.service import Handler, ThriftService
 from ops.wiring.seams import Seams
+from router.tokens import TokenGate
 
 
-def firehose_parts(config: Config, seams: Seams, ids: Ids, gate: Gate) -> ServiceParts:
+def firehose_parts(config: Config, seams: Seams, ids: Ids) -> ServiceParts:
     """The role `firehose` over the seams of a platform; `close` lets go of what it opens."""
+    closing = ExitStack()
     log, clock = seams.firehose(), seams.clock
+    gate = TokenGate(seams.registry, clock)
+    closing.callback(gate.close)
+    gate.start()
     writes = Writes(log, ids, clock, config.ingest.backfill)
     handler = FirehoseHandler(log, writes, gate, clock, config.firehose.retention_ms)
+    closing.callback(handler.close)
     return ServiceParts(
         service=firehose_service(handler),
         port=config.listen.firehose,
-        close=handler.close,
+        readiness={"tokens": lambda: gate.trouble if gate.age_ms is None else ""},
+        close=closing.close,
     )
 
 
@@ -33,15 +40,6 @@ def firehose_service(handler: FirehoseHandler) -> ThriftService:
     idl = values.wire.Firehose
     handlers: dict[str, Handler] = {name: getattr(calls, name) for name in idl.thrift_services}
     return ThriftService(idl, handlers)
-
-
-class NobodyYet:
-    """A `Gate` that lets nobody in, where no client can be known."""
-
-    def admit(self, token: str, role: Role) -> Client:
-        """Raises Unauthenticated."""
-        del token, role
-        raise Unauthenticated("no client is known to this platform")
 
 
 class _Calls:

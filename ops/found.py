@@ -160,8 +160,8 @@ class FoundPlatform:
 
     @property
     def firehose(self) -> Firehose:
-        """The firehose, read by this process."""
-        return FirehoseDesk(self._seams)
+        """The firehose, read and appended to by this process."""
+        return FirehoseDesk(self._seams, self.take_ids, self._config.ingest.backfill)
 
     @property
     def groups(self) -> Groups:

@@ -14,6 +14,8 @@ from cell.dashboard import Dashboard
 from cell.explain import Explanation
 from firehose.event import PostRef
 from firehose.reading import Reading
+from firehose.receipts import Context, EventReceipt, NewEvent
+from firehose.writes import Where
 from idgen.snowflake import SnowflakeStatus
 from ops.checks_port import Checks
 from ops.config_settings import Config
@@ -336,6 +338,13 @@ class Firehose(Protocol):
 
         Raises BadRequest(from|until|kinds|authors|partitions), CursorTooOld, Unavailable.
         """
+        ...
+
+    def append(
+        self, ctx: Context, news: Sequence[NewEvent], where: Where
+    ) -> Sequence[EventReceipt]:
+        """Append events in their order, all or, where that fails, perhaps some; brought ids may be
+        of any age. Raises BadRequest before anything is written, Unavailable."""
         ...
 
 

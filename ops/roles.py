@@ -20,7 +20,7 @@ from ops.applying import ApplyingWorker
 from ops.cell_clients import WireCells
 from ops.config import Config
 from ops.dashboard_service import dashboard_service
-from ops.firehose_service import NobodyYet, firehose_parts
+from ops.firehose_service import firehose_parts
 from ops.idgen_service import IdGenClients, RegisteredPeers, idgen_service
 from ops.metrics import (
     CLOCK_OFFSET_SECONDS,
@@ -231,7 +231,7 @@ def _mover(joint: _Joint) -> ServiceParts:
 
 
 def _firehose(joint: _Joint) -> ServiceParts:
-    parts = firehose_parts(joint.config, joint.seams, joint.ids(), NobodyYet())
+    parts = firehose_parts(joint.config, joint.seams, joint.ids())
     joint.at_end(parts.close)
     return replace(parts, listening=joint.listening, close=joint.close)
 

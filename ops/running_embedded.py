@@ -12,7 +12,7 @@ from ops.config import Config
 from ops.creation import Progress
 from ops.dashboard_service import dashboard_service
 from ops.embedded import Embedded, EmbeddedCell
-from ops.firehose_service import NobodyYet, firehose_parts
+from ops.firehose_service import firehose_parts
 from ops.found import FoundPlatform
 from ops.idgen_service import idgen_service
 from ops.metrics import Sample
@@ -117,9 +117,7 @@ class RunningEmbedded:
         addresses.tell(self._folder, Whereabouts("embedded", "", os.getpid()))
 
     def _serve_firehose(self) -> None:
-        parts = firehose_parts(
-            self._config, self._embedded.seams, self._embedded.snowflake, NobodyYet()
-        )
+        parts = firehose_parts(self._config, self._embedded.seams, self._embedded.snowflake)
         self._closing.callback(parts.close)
         assert parts.service is not None, "the role has a Thrift port"
         host = self._config.listen.host
