@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,8 +15,11 @@ import pytest
 from thrift.protocol.TBinaryProtocol import TBinaryProtocol
 from thrift.transport import TSocket, TTransport
 
+from firehose.access import Role
 from ops.config_settings import Config, Platform
 from ops.running_embedded import RunningEmbedded
+from router.tokens import Wanted
+from tests.contract.patience import until
 
 IDL = Path(__file__).parents[2] / "thrift"
 CALL_MS = 10_000
@@ -30,10 +34,10 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
             pytest.fail(missing)
         pytest.skip(missing)
     folder = tmp_path_factory.mktemp("generated")
-    subprocess.run(
-        [compiler, "-r", "--gen", "py", "-out", str(folder), str(IDL / "dashboard.thrift")],
-        check=True,
-    )
+    for idl in ("dashboard.thrift", "firehose.thrift"):
+        subprocess.run(
+            [compiler, "-r", "--gen", "py", "-out", str(folder), str(IDL / idl)], check=True
+        )
     sys.path.insert(0, str(folder))
     try:
         yield importlib.import_module("dashcell.dashboard.Dashboard")
@@ -52,14 +56,20 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmbedd
     running.stop()
 
 
-@pytest.fixture
-def client(generated: ModuleType, platform: RunningEmbedded) -> Iterator[Any]:
-    (router,) = [s for s in platform.platform.status().services if s.name == "router"]
-    host, _, port = router.address.rpartition(":")
+@contextmanager
+def connected(service: ModuleType, platform: RunningEmbedded, role: str) -> Iterator[Any]:
+    (found,) = [s for s in platform.platform.status().services if s.name == role]
+    host, _, port = found.address.rpartition(":")
     transport = TTransport.TFramedTransport(TSocket.TSocket(host, int(port)))
     transport.open()
-    yield generated.Client(TBinaryProtocol(transport))
+    yield service.Client(TBinaryProtocol(transport))
     transport.close()
+
+
+@pytest.fixture
+def client(generated: ModuleType, platform: RunningEmbedded) -> Iterator[Any]:
+    with connected(generated, platform, "router") as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -124,3 +134,53 @@ def test_everything_that_is_not_known_ends(client: Any, types: ModuleType) -> No
     assert client.route(types.RouteRequest(reader=7)).cell in ("a", "b")
     assert set(client.topology(types.TopologyRequest()).cells) == {"a", "b"}
     assert client.version(types.VersionRequest()).role == "router"
+
+
+def test_a_program_without_cells_appends_and_reads(
+    generated: ModuleType, platform: RunningEmbedded, client: Any, types: ModuleType
+) -> None:
+    service = importlib.import_module("dashcell.firehose.Firehose")
+    firehose = importlib.import_module("dashcell.firehose.ttypes")
+    errors = importlib.import_module("dashcell.errors.ttypes")
+    token = platform.platform.tokens.create(Wanted("search", {Role.READ, Role.APPEND}))
+
+    def window() -> Any:
+        try:
+            return reader.window(firehose.WindowRequest(token=token))
+        except errors.Unauthenticated:
+            return None
+
+    with connected(service, platform, "firehose") as reader:
+        begin = until("the new token is known", window, 10.0).newest_cursor
+        (brought,) = platform.platform.take_ids(1)
+        draft = types.Draft(body="from outside", tags=["a"])
+        events = [
+            firehose.NewEvent(followed=firehose.Followed(follower=902, author=901)),
+            firehose.NewEvent(
+                post_created=firehose.PostCreated(author=901, draft=draft), brought_id=brought
+            ),
+        ]
+        request = firehose.AppendManyRequest(token=token, events=events)
+        receipts = reader.append_many(request)
+        assert receipts[1].id == brought
+        page = client.page(
+            types.PageRequest(
+                reader=902,
+                at_least=[receipt.token for receipt in receipts],
+                context=types.Context(deadline_ms=CALL_MS),
+            )
+        )
+        assert [(entry.id, entry.actor) for entry in page.entries] == [(brought, 901)]
+        answer = reader.read(
+            firehose.ReadRequest(token=token, start=begin, authors=[901], wait_ms=500)
+        )
+        assert [(event.partition, event.offset) for event in answer.events] == [
+            (receipt.partition, receipt.offset) for receipt in receipts
+        ]
+        assert answer.events[1].post_created.draft.body == "from outside"
+        assert answer.at_end
+        with pytest.raises(errors.BadRequest) as refused:
+            reader.read(firehose.ReadRequest(token=token, start="2012-07-04T12:00:00"))
+        assert refused.value.field == "start"
+        with pytest.raises(errors.Unauthenticated):
+            reader.append_many(firehose.AppendManyRequest(token=token + "x", events=events))
