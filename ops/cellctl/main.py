@@ -59,7 +59,7 @@ COMMANDS = {
     "list-id-servers": "List the servers of ids: worker id, epoch, lease, clock, ids given.",
     "flags": "List and change the platform's flags.",
     "dead-letters": "List, retry or discard events that a cell could not apply.",
-    "firehose": "Read the firehose, and look after its consumer groups.",
+    "firehose": "Read the firehose, append to it, and look after its consumer groups.",
     "tokens": "Make, list, rotate and revoke the tokens of the firehose's clients.",
     "completion": "Print the completion script for a shell.",
 }
