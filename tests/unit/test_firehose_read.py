@@ -306,17 +306,17 @@ def test_reads_of_one_client_at_once_are_bounded(tmp_path: Path) -> None:
     with hosted(tmp_path, SystemClock()) as world:
         world.gate.clients[READER] = replace(world.gate.clients[READER], streams_max=1)
         cursor = world.read("latest").next_cursor
-        context = wire.context.Context(deadline_ms=15_000)
+        context = wire.context.Context(deadline_ms=55_000)
         answers: list[Any] = []
         waiting = threading.Thread(
-            target=lambda: answers.append(world.read(cursor, wait_ms=15_000, context=context))
+            target=lambda: answers.append(world.read(cursor, wait_ms=55_000, context=context))
         )
         waiting.start()
         with pytest.raises(Throttled, match="1 times at once"):
             _read_until(world, answers)  # the other one has begun
         world.read("earliest", token=BOTH)
         world.append(post(4))
-        waiting.join(20)
+        waiting.join(60)
         assert len(answers[0].events) == 1
         world.read("earliest")
 
