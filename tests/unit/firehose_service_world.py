@@ -1,12 +1,13 @@
 """The service Firehose hosted over an embedded log, and clients of it."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from firehose.access import Client, Role
 from firehose.handler import FirehoseHandler
+from firehose.log import Log
 from firehose.log_sqlite import SqliteLog
 from firehose.writes import Writes
 from idgen.clock import Clock
@@ -49,10 +50,10 @@ class Doorkeeper:
 class World:
     """A log, the service over it on a port, and a channel to it."""
 
-    def __init__(self, folder: Path, clock: Clock | None = None) -> None:
+    def __init__(self, log: Callable[[Clock], Log], clock: Clock | None = None) -> None:
         self.hand = ManualClock()
         self.clock: Clock = clock or self.hand
-        self.log = SqliteLog(folder / "log.sqlite", "events", PARTITIONS, self.clock)
+        self.log = log(self.clock)
         self.ids = IdsInARow()
         self.gate = Doorkeeper()
         writes = Writes(self.log, self.ids, self.clock, backfill_default=7)
@@ -83,7 +84,7 @@ class World:
 
 @contextlib.contextmanager
 def hosted(folder: Path, clock: Clock | None = None) -> Iterator[World]:
-    world = World(folder, clock)
+    world = World(lambda c: SqliteLog(folder / "log.sqlite", "events", PARTITIONS, c), clock)
     try:
         yield world
     finally:
