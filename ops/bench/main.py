@@ -21,6 +21,7 @@ from ops.bench import machine
 from ops.bench.bench import Bench
 from ops.bench.measure import Figure, Measure, failed
 from ops.bench.measures import (
+    appends,
     average_post,
     cells,
     depth,
@@ -51,6 +52,7 @@ MEASURES = (
     memory,
     growth,
     ids,
+    appends,
 )
 """In the order in which they are taken: those that share a stage follow each other."""
 ASKED = (moves, cells)

@@ -2,6 +2,10 @@
 
 import gzip
 import json
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +20,7 @@ from ops.running_embedded import RunningEmbedded
 from tests.cli.shell import Shell
 from tests.cli.stand_in import Bench
 from tests.contract.patience import until
+from tests.house.sources import ROOT
 
 pytestmark = pytest.mark.slow
 OLD = compose(1_341_273_600_000, 3, 4)
@@ -175,3 +180,32 @@ def test_what_is_in_doubt_is_said(tmp_path: Path, ids: bool) -> None:
     assert "1,000 events are appended; to go on: --from-line 1001" in ended.stderr
     assert ("again they are the same events" in ended.stderr) == ids
     assert ("there would be a second one" in ended.stderr) == (not ids)
+
+
+def test_the_client_of_the_documents_runs(shell: Shell) -> None:
+    page = (ROOT / "docs/firehose.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (code,) = [block for block in blocks if "api.Firehose" in block]
+    services = shell.json("status")["status"]["services"]
+    (address,) = [each["address"] for each in services if each["name"] == "firehose"]
+    host, port = address.split(":")
+    code, count = re.subn(r'"127.0.0.1", 4002', f'"{host}", {port}', code)
+    assert count == 1
+    token = shell.done("tokens", "create", "search", "--role", "read", "--role", "append").strip()
+
+    def ran() -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env={**os.environ, "TOKEN": token},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0 or "is not known" in done.stderr, done.stderr
+        return done.stdout if done.returncode == 0 else ""
+
+    said = until("the new token is known", ran, 10)
+    assert re.search(r"appended \d+ in partition \d at \d", said)
+    assert "body='hello'" in said
+    assert "Liked(actor=5, author=88, post_id=2124655395627597824)" in said

@@ -24,11 +24,13 @@ from firehose.event import (
 from firehose.position import Need, parse_token
 from idgen.errors import (
     BadRequest,
+    Corrupt,
     PermissionDenied,
     Throttled,
     Unauthenticated,
 )
 from idgen.ids import compose, partition_of
+from ops.bench.measures.appends import Appends, check
 from tests.unit.firehose_service_world import (
     BOTH,
     PARTITIONS,
@@ -257,3 +259,32 @@ def test_a_client_appends_no_more_than_its_quota(world: World) -> None:
     gate[WRITER] = replace(gate[WRITER], events_per_s=0)
     with pytest.raises(PermissionDenied, match="0 events/s"):
         world.append(post(1))
+
+
+# -- what the bench asks -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 10, 1_000])
+def test_the_benchs_calls_are_answered_and_looked_at(world: World, count: int) -> None:
+    call = Appends(world.address, WRITER, count)()
+    for number in range(2):
+        call(number)
+    assert len(written(world)) == 3 * count
+
+
+def test_an_error_is_no_answer_of_the_bench(world: World) -> None:
+    with pytest.raises(Unauthenticated):
+        Appends(world.address, "guessed")()
+    call = Appends(world.address, WRITER)()
+    world.gate.clients.clear()
+    with pytest.raises(Unauthenticated):
+        call(1)
+
+
+@pytest.mark.parametrize("offsets", [[(0, 1)], [(0, 1), (0, 1)], [(0, 2), (1, 0), (0, 1)]])
+def test_receipts_that_are_missing_or_out_of_order_are_no_figure(
+    offsets: list[tuple[int, int]],
+) -> None:
+    check([wire.Receipt(1, p, o) for p, o in ((0, 1), (1, 0), (0, 2))], 3)
+    with pytest.raises(Corrupt):
+        check([wire.Receipt(1, *place) for place in offsets], max(2, len(offsets)))
