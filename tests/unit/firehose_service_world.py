@@ -13,9 +13,8 @@ from firehose.writes import Writes
 from idgen.clock import Clock
 from idgen.errors import PermissionDenied, Unauthenticated
 from idgen.idl import load
-from ops.config import Config
 from ops.firehose_service import firehose_service
-from ops.template.host import ServiceHost, ServiceParts
+from ops.template.server import ThriftServer
 from ops.thrift_calls import Channel
 from tests.unit.firehose_world import IdsInARow, ManualClock
 
@@ -58,10 +57,8 @@ class World:
         self.gate = Doorkeeper()
         writes = Writes(self.log, self.ids, self.clock, backfill_default=7)
         self.handler = FirehoseHandler(self.log, writes, self.gate, self.clock, WEEK_MS)
-        parts = ServiceParts(service=firehose_service(self.handler), close=self.handler.close)
-        self._host = ServiceHost("firehose", parts, Config())
-        self._host.start()
-        self.address = self._host.endpoints.thrift
+        self._server = ThriftServer(firehose_service(self.handler), "127.0.0.1", 0).start()
+        self.address = f"127.0.0.1:{self._server.port}"
         self._channel = Channel(wire.Firehose, [self.address])
 
     def call(self, method: str, request: Any) -> Any:
@@ -78,7 +75,8 @@ class World:
 
     def close(self) -> None:
         self._channel.close()
-        self._host.drain(5.0)
+        self._server.drain(5.0)
+        self.handler.close()
         self.log.close()
 
 

@@ -147,6 +147,7 @@ def _check_one(event: Any, kept: Kept) -> None:
         assert (event.id, event.authored_ms) == (None, None)
 
 
+@pytest.mark.slow
 def test_everything_is_read_once_from_any_place_with_any_filter(world: World) -> None:
     seed = random.randrange(2**32)
     print("seed", seed)
@@ -236,6 +237,7 @@ def test_a_read_waits_for_the_first_event(tmp_path: Path) -> None:
         assert [event.id for event in answers[0].events] == [receipt.id]
 
 
+@pytest.mark.slow
 def test_an_answer_is_bounded_in_bytes_and_loses_nothing(world: World) -> None:
     big = [seal(9, bytes(RECORD_BYTES_MAX - 100)) for _ in range(11)]
     for n, value in enumerate(big):
