@@ -256,6 +256,11 @@ def test_a_client_appends_no_more_than_its_quota(world: World) -> None:
         world.append(post(1))
     assert throttled.value.retry_after_ms == 2_010
     assert len(written(world)) == 421
+    # Who was silent for long has saved up a second's worth, and no more.
+    world.hand.ms += 60_000
+    world.append(*[post(1)] * 60)
+    with pytest.raises(Throttled):
+        world.append(*[post(1)] * 60)
     gate[WRITER] = replace(gate[WRITER], events_per_s=0)
     with pytest.raises(PermissionDenied, match="0 events/s"):
         world.append(post(1))
