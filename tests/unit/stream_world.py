@@ -1,260 +1,180 @@
-"""A server of the event stream that a test scripts, over sockets: it shares no code with ours.
+"""A stream server over an embedded log, and a client of the test's own."""
 
-Each request is an `Exchange`, handed to the next function of the script in a thread of its own.
-"""
-
-import base64
+import contextlib
+import http.client
 import json
 import random
-import socket
-import ssl
-import struct
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
-from firehose.stream_client import StreamClient
+from firehose.access import Client, Role
+from firehose.checkpoint_sqlite import SqliteCheckpoints
+from firehose.codec import encode
+from firehose.event import Draft, Followed, Liked, PostCreated
+from firehose.log_sqlite import SqliteLog
+from idgen.clock import SystemClock
+from idgen.errors import PermissionDenied, Unauthenticated
+from idgen.ids import compose
+from ops.stream.limits import StreamLimits
+from ops.stream.server import StreamServer
+from tests.unit.firehose_world import NOW_MS
 
-TOKEN = "dct_search_" + "k" * 43
-GONE_S = 10.0
-BODIES = ("plain", "größer", "日本語", "🦊 and 🐻", "line\nbreak", "")
-
-
-class Cut(Exception):
-    """The connection was cut where the script says."""
-
-
-class Exchange:
-    """One request, and the means to answer it. `left`: how many bytes are sent until the connection
-    is cut; None: all."""
-
-    def __init__(self, sock: socket.socket, number: int) -> None:
-        self.sock = sock
-        self.number = number
-        self.left: int | None = None
-        self.chunked = False
-        head, _, body = self._read_head().partition(b"\r\n\r\n")
-        request, *lines = head.decode().split("\r\n")
-        self.method, target, _ = request.split(" ")
-        self.headers = {k.lower(): v.strip() for k, _, v in (x.partition(":") for x in lines)}
-        url = urlsplit(target)
-        self.path = url.path
-        asked = parse_qsl(url.query, keep_blank_values=True)
-        self.query = dict(asked)
-        assert len(asked) == len(self.query), "a parameter was repeated"
-        while len(body) < int(self.headers.get("content-length", 0)):
-            body += self.sock.recv(65536)
-        self.body = json.loads(body) if body else None
-
-    def _read_head(self) -> bytes:
-        data = b""
-        while b"\r\n\r\n" not in data:
-            more = self.sock.recv(65536)
-            if not more:
-                raise OSError("hung up")
-            data += more
-        return data
-
-    def write(self, data: bytes) -> None:
-        """Send, or as much of it as is left, and cut."""
-        if self.left is not None and len(data) > self.left:
-            self.sock.sendall(data[: self.left])
-            raise Cut
-        if self.left is not None:
-            self.left -= len(data)
-        self.sock.sendall(data)
-
-    def head(self, status: int, *headers: str, kind: str = "application/x-ndjson") -> None:
-        chunked = ["Transfer-Encoding: chunked"] if self.chunked else ["Connection: close"]
-        lines = [f"HTTP/1.1 {status} Told", f"Content-Type: {kind}", *chunked, *headers]
-        self.write("".join(f"{line}\r\n" for line in [*lines, ""]).encode())
-
-    def data(self, data: bytes) -> None:
-        self.write(b"%x\r\n%s\r\n" % (len(data), data) if self.chunked else data)
-
-    def frame(self, name: str, /, **fields: Any) -> None:
-        text = json.dumps({"frame": name, **fields}, ensure_ascii=False)
-        self.data(text.encode() + b"\n")
-
-    def start(self, cursor: str = "c1.start", **fields: Any) -> None:
-        self.head(200)
-        fields = {"server": "h:1", "partitions": 4, "heartbeat_ms": 10_000} | fields
-        self.frame("start", cursor=cursor, **fields)
-
-    def event(self, partition: int, offset: int, **fields: Any) -> None:
-        self.frame("event", kind="post_created", partition=partition, offset=offset, **fields)
-
-    def end(self, reason: str, *, retry: bool, **fields: Any) -> None:
-        self.frame("end", reason=reason, message=f"so said {reason}", retry=retry, **fields)
-        self.finish()
-
-    def finish(self) -> None:
-        if self.chunked:
-            self.write(b"0\r\n\r\n")
-
-    def problem(self, status: int, reason: str, *headers: str, **fields: Any) -> None:
-        self.head(status, *headers, kind="application/problem+json")
-        told = {"type": "about:blank", "status": status, "detail": f"no: {reason}"}
-        self.data(json.dumps(told | {"reason": reason} | fields).encode())
-        self.finish()
-
-    def wait_until_left(self) -> bool:
-        """Send nothing until the client goes away; whether it did so in time."""
-        self.sock.settimeout(GONE_S)
-        try:
-            return self.sock.recv(1) == b""
-        except OSError as error:
-            return not isinstance(error, TimeoutError)
+PARTITIONS = 5
+READER, OTHER, WRITER, OPERATOR = "reader-token", "other-token", "writer-token", "operator-token"
+READ_S = 20.0
 
 
-Handler = Callable[[Exchange], None]
+class Doorkeeper:
+    """A `Gate` of a few clients."""
+
+    def __init__(self) -> None:
+        read = frozenset((Role.READ,))
+        self.clients = {
+            READER: Client("search", read, 64, 1_000),
+            OTHER: Client("spam", read, 2, 1_000),
+            WRITER: Client("importer", frozenset((Role.APPEND,)), 2, 1_000),
+            OPERATOR: Client("ops", frozenset((Role.OPERATE,)), 2, 1_000),
+        }
+        self.asked = 0
+
+    def admit(self, token: str, role: Role) -> Client:
+        self.asked += 1
+        client = self.clients.get(token)
+        if client is None:
+            raise Unauthenticated("unknown token")
+        if role not in client.roles:
+            raise PermissionDenied(f"{client.name} has no role {role.value}")
+        return client
 
 
-class ScriptedServer:
-    """Answers request n by script[n], and those after the last by the last."""
+class Stream:
+    """One answer that goes on; frames are read as they are asked for."""
 
-    def __init__(self, script: Sequence[Handler], tls: ssl.SSLContext | None = None) -> None:
-        self.script = list(script)
-        self.asked: list[Exchange] = []
-        self.trouble: list[BaseException] = []
-        self._tls = tls
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self._closed = False
-        self._lock = threading.Lock()
-        self.address = f"127.0.0.1:{self._socket.getsockname()[1]}"
-        self.url = f"{'https' if tls else 'http'}://{self.address}"
-        threading.Thread(target=self._accept, daemon=True).start()
+    def __init__(self, address: tuple[str, int], path: str, headers: dict[str, str]) -> None:
+        self._connection = http.client.HTTPConnection(*address, timeout=READ_S)
+        self._connection.request("GET", path, headers=headers)
+        self.answer = self._connection.getresponse()
+        self.status = self.answer.status
+
+    def frame(self) -> dict[str, Any]:
+        """The next frame; raises EOFError at the end."""
+        line = self.answer.readline()
+        if not line:
+            raise EOFError
+        return json.loads(line)
+
+    def frames(self, kind: str, count: int) -> list[dict[str, Any]]:
+        """So many frames of one kind, the others passed over."""
+        found: list[dict[str, Any]] = []
+        while len(found) < count:
+            frame = self.frame()
+            if frame["frame"] == kind:
+                found.append(frame)
+        return found
+
+    def events(self, count: int) -> list[dict[str, Any]]:
+        return self.frames("event", count)
+
+    def rest(self) -> list[dict[str, Any]]:
+        """All frames up to the end."""
+        return [json.loads(line) for line in self.answer]
+
+    def sse(self) -> dict[str, str]:
+        """The next server-sent event, as its fields."""
+        found: dict[str, str] = {}
+        while (line := self.answer.readline().decode()) != "\n":
+            if not line:
+                raise EOFError
+            name, _, value = line.rstrip("\n").partition(": ")
+            found[name] = value
+        return found
+
+    def problem(self) -> dict[str, Any]:
+        assert self.answer.getheader("content-type") == "application/problem+json"
+        return json.loads(self.answer.read())
 
     def close(self) -> None:
-        self._closed = True
-        self._socket.shutdown(socket.SHUT_RDWR)  # wakes who waits for the next one
-        self._socket.close()
+        self.answer.close()
+        self._connection.close()
 
-    def _accept(self) -> None:
-        while not self._closed:
-            with suppress(OSError):
-                sock, _ = self._socket.accept()
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
 
-    def _serve(self, sock: socket.socket) -> None:
-        reset = False
+class World:
+    """A log, its groups, and a server on a port."""
+
+    def __init__(self, folder: Path, **limits: Any) -> None:
+        self.log = SqliteLog(folder / "log.sqlite", "events", PARTITIONS, SystemClock())
+        self.groups = SqliteCheckpoints(self.log, folder / "groups.sqlite", SystemClock())
+        self.gate = Doorkeeper()
+        self.limits = StreamLimits(**{"heartbeat_s": 0.2, "grace_s": 1.0, **limits})
+        self.server = StreamServer(
+            self.log, self.groups, self.gate, SystemClock(), "127.0.0.1", 0, limits=self.limits
+        ).start()
+        self.address = ("127.0.0.1", self.server.port)
+        self.events: dict[tuple[int, int], Any] = {}
+        self._count = 0
+        self._random = random.Random(1)
+        self._open: list[Stream] = []
+
+    def append(self, count: int, body: str = "") -> list[tuple[int, int]]:
+        """So many events of some kinds and authors; where they are."""
+        found = []
+        while len(found) < count:
+            made = [self._event(body) for _ in range(min(100, count - len(found)))]
+            records = [(self._random.randrange(PARTITIONS), encode(event)) for event in made]
+            for event, done in zip(made, self.log.append(records), strict=True):
+                self.events[done.partition, done.offset] = event
+                found.append((done.partition, done.offset))
+        return found
+
+    def _event(self, body: str) -> Any:
+        self._count += 1
+        event_id, author = compose(NOW_MS + self._count, 1, 0), self._random.randint(1, 9)
+        if body or self._count % 3 == 0:
+            draft = Draft(body=body or f"post {self._count}")
+            return PostCreated(event_id, author, draft)
+        if self._count % 3 == 1:
+            return Liked(event_id, 77, author, 5)
+        return Followed(event_id, 78, author, 3)
+
+    def stream(self, query: str = "", token: str = READER, **headers: str) -> Stream:
+        """A request for a stream; closed with the world."""
+        given = {"Authorization": f"Bearer {token}"} if token else {}
+        given |= {name.replace("_", "-"): value for name, value in headers.items()}
+        path = f"/v1/stream?{query}" if query else "/v1/stream"
+        made = Stream(self.address, path, given)
+        self._open.append(made)
+        return made
+
+    def ask(
+        self, method: str, path: str, body: Any = None, token: str = READER
+    ) -> tuple[int, dict[str, Any]]:
+        """Any other request, and its JSON."""
+        connection = http.client.HTTPConnection(*self.address, timeout=READ_S)
         try:
-            if self._tls is not None:
-                sock = self._tls.wrap_socket(sock, server_side=True)
-            with self._lock:
-                exchange = Exchange(sock, len(self.asked))
-                self.asked.append(exchange)
-            assert exchange.headers["authorization"] == f"Bearer {TOKEN}"
-            if self.trouble:
-                return exchange.problem(400, "the script failed")
-            self.script[min(exchange.number, len(self.script) - 1)](exchange)
-        except Cut:
-            reset = random.random() < 0.5
-        except OSError:
-            pass
-        except BaseException as error:  # noqa: BLE001 - told to the test
-            self.trouble.append(error)
+            data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+            connection.request(method, path, data, {"Authorization": f"Bearer {token}"})
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read() or b"{}")
         finally:
-            if reset:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            sock.close()
+            connection.close()
+
+    def close(self) -> None:
+        for stream in self._open:
+            stream.close()
+        self.server.drain(5.0)
+        self.groups.close()
+        self.log.close()
 
 
-@contextmanager
-def serving(*script: Handler, tls: ssl.SSLContext | None = None) -> Iterator[ScriptedServer]:
-    server = ScriptedServer(script, tls)
+def place(frame: dict[str, Any]) -> tuple[int, int]:
+    return frame["partition"], frame["offset"]
+
+
+@contextlib.contextmanager
+def served(folder: Path, **limits: Any) -> Iterator[World]:
+    world = World(folder, **limits)
     try:
-        yield server
-        assert not server.trouble, server.trouble
+        yield world
     finally:
-        server.close()
-
-
-class ShakyFirehose:
-    """A log of events, served by connections that break anywhere; its cursors are exact."""
-
-    def __init__(self, seed: int, partitions: int = 3, events: int = 60) -> None:
-        self.random = random.Random(seed)
-        self.log = [
-            [
-                {"author_str": str(self.random.getrandbits(62)), "body": self.random.choice(BODIES)}
-                for _ in range(self.random.randint(events // 2, events))
-            ]
-            for _ in range(partitions)
-        ]
-        self.begins = [self.random.randint(0, 1000) for _ in self.log]
-        """The first offset in each partition."""
-        self.pace_s = 0.0
-        self.shaky = True
-        self.places: list[str] = []
-        """What was asked for in `from`."""
-
-    def events(self) -> dict[int, list[int]]:
-        """All offsets by partition, in order."""
-        return {p: list(range(b, b + len(self.log[p]))) for p, b in enumerate(self.begins)}
-
-    def ends(self) -> list[int]:
-        return [begin + len(log) for begin, log in zip(self.begins, self.log, strict=True)]
-
-    def cursor(self, offsets: Sequence[int]) -> str:
-        return "c1." + base64.urlsafe_b64encode(json.dumps(list(offsets)).encode()).decode()
-
-    def serve(self, exchange: Exchange) -> None:
-        place = exchange.query.get("from", "latest")
-        self.places.append(place)
-        if place.startswith("c1."):
-            offsets = json.loads(base64.urlsafe_b64decode(place[3:]))
-        else:
-            offsets = list(self.begins) if place == "earliest" else self.ends()
-        exchange.chunked = self.random.random() < 0.7
-        if self.shaky:
-            exchange.left = self.random.choice((0, 40, 200, *(self.random.randint(0, 6000),) * 9))
-            if self.random.random() < 0.15:
-                status = self.random.choice((429, 500, 502, 503))
-                return exchange.problem(status, "later", "Retry-After: 0")
-        until = {str(p): end for p, end in enumerate(self.ends())}
-        exchange.start(self.cursor(offsets), until=until)
-        idle = threading.Event()
-        while offsets != self.ends():
-            p = self.random.choice([p for p, end in enumerate(self.ends()) if offsets[p] < end])
-            exchange.event(p, offsets[p], **self.log[p][offsets[p] - self.begins[p]])
-            offsets[p] += 1
-            if self.pace_s:
-                idle.wait(self.pace_s)
-            if self.random.random() < 0.1:
-                exchange.frame("heartbeat", cursor=self.cursor(offsets), now_ms=1)
-            if self.shaky and self.random.random() < 0.02:
-                reason = self.random.choice(("draining", "unavailable", "slow_reader"))
-                return exchange.end(reason, retry=True, cursor=self.cursor(offsets))
-        exchange.frame("of_a_later_version", something=[1])
-        return exchange.end("until", retry=False, cursor=self.cursor(offsets))
-
-
-def quick(client: StreamClient, **patience: float) -> StreamClient:
-    """A client that does not wait long."""
-    for name, value in ({"backoff_s": 0.0005, "backoff_max_s": 0.005} | patience).items():
-        assert hasattr(client, name)
-        setattr(client, name, value)
-    return client
-
-
-def client_of(url: str, **options: Any) -> StreamClient:
-    """One that does not wait long."""
-    return quick(StreamClient(url, TOKEN, **options))
-
-
-def complete(exchange: Exchange) -> None:
-    """A stream that is all there is."""
-    exchange.start()
-    exchange.end("until", retry=False, cursor="c1.end")
-
-
-def by_partition(events: Sequence[Mapping[str, Any]]) -> dict[int, list[int]]:
-    """Offsets in the order in which they came."""
-    found: dict[int, list[int]] = {}
-    for event in events:
-        found.setdefault(event["partition"], []).append(event["offset"])
-    return found
+        world.close()

@@ -15,7 +15,7 @@ from firehose import stream_client
 from firehose.stream_client import StreamClient, StreamError
 from tests.contract.patience import until
 from tests.unit.certificates import make_certificates
-from tests.unit.stream_world import (
+from tests.unit.scripted_stream import (
     TOKEN,
     Exchange,
     ShakyFirehose,

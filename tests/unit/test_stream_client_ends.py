@@ -10,7 +10,7 @@ import pytest
 from firehose import stream_client
 from firehose.stream_client import CursorTooOld, Refused, StreamClient, StreamError
 from tests.unit import stream_world
-from tests.unit.stream_world import (
+from tests.unit.scripted_stream import (
     TOKEN,
     Exchange,
     by_partition,

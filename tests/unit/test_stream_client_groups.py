@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from firehose.stream_client import CursorTooOld, Refused, StreamClient, StreamError
-from tests.unit.stream_world import TOKEN, Exchange, by_partition, quick, serving
+from tests.unit.scripted_stream import TOKEN, Exchange, by_partition, quick, serving
 
 Look = Callable[[dict[str, Any]], None]
 

@@ -16,7 +16,7 @@ import pytest
 
 from firehose import stream_client
 from tests.contract.patience import until
-from tests.unit.stream_world import TOKEN, Exchange, ShakyFirehose, serving
+from tests.unit.scripted_stream import TOKEN, Exchange, ShakyFirehose, serving
 
 pytestmark = pytest.mark.slow
 PATIENCE_S = 60.0
