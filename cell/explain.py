@@ -104,7 +104,7 @@ def explain(
         (post,) = stores.tables.get(keys.POSTS, [keys.post_key(author, post_id)])
         partition = partition_of(author, stores.firehose.partitions)
         applied = states[partition].applied
-        end = stores.firehose.spans()[partition].end
+        end = stores.root.spans()[partition].end
         position = PositionFacts(partition, applied.low, applied.high, end, stores.log_base)
     return Explanation(
         reader=reader,

@@ -69,7 +69,7 @@ class CellHandler(Writes):
         backfill_default: int = 100,
         page_cache_bytes: int = PAGE_CACHE_BYTES,
     ) -> None:
-        super().__init__(stores.firehose, ids, clock, backfill_default)
+        super().__init__(stores.root, ids, clock, backfill_default)
         self._stores = stores
         self._clock = clock
         self._homes = homes
@@ -78,7 +78,7 @@ class CellHandler(Writes):
         self._pages = Pages(stores.tables, self._posts, clock)
         state = stores.state()
         self.freshness = Freshness(stores.changes, state)
-        self.snapshots = Snapshots(state, self.freshness, stores.firehose, clock)
+        self.snapshots = Snapshots(state, self.freshness, stores.root, clock)
         self.page_cache = PageCache(self.freshness, page_cache_bytes)
 
     def page(self, ctx: Context, query: PageQuery) -> Page:

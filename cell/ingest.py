@@ -16,6 +16,7 @@ import numpy.typing as npt
 import structlog
 
 from cell import commands
+from cell.beginning import beginning
 from cell.changes import Changed, announce, changed_by
 from cell.evaluation import Evaluation
 from cell.followers import FollowerSets
@@ -31,9 +32,9 @@ from firehose.checkpoint import Checkpoints, Member
 from firehose.codec import Poison, decode
 from firehose.dead_letters import DeadLetter
 from firehose.event import Event
-from firehose.log import Record, Span
+from firehose.log import Record
 from idgen.clock import Clock
-from idgen.errors import Conflict, Corrupt, CursorTooOld, NotFound, Unavailable
+from idgen.errors import Conflict, Corrupt, NotFound, Unavailable
 from idgen.ids import U64Array, partition_of
 
 _log = structlog.get_logger(__name__)
@@ -183,7 +184,9 @@ class IngestWorker:
         spans = self._stores.firehose.spans()
         found = self._state.read(sorted(member.owned))
         self._refuse_lost(found, committed)
-        starts = {p: self._start(p, s, committed.get(p), spans[p]) for p, s in found.items()}
+        starts = {
+            p: beginning(self._stores, p, s, committed.get(p), spans[p]) for p, s in found.items()
+        }
         # A member that was stopped may believe that it owns what others own now; the commit tells.
         member.commit(starts)
         states = {p: progress.state for p, progress in kept.items()}
@@ -209,25 +212,6 @@ class IngestWorker:
                 f"{lost[0]}, of which it had applied {committed[lost[0]]} events; restore it by "
                 "`cellctl restore-cell DIR`"
             )
-
-    def _start(
-        self, partition: int, state: PartitionState, committed: int | None, span: Span
-    ) -> int:
-        """Where to read: at the checkpoint, but never above what is unfinished."""
-        low = state.unfinished
-        if span.end < state.high:
-            raise CursorTooOld(
-                f"partition {partition} of the log ends at {span.end}, below the applied position "
-                f"{state.high}: this is another log; set log_base above all versions ever given",
-                span.end.to_bytes(8, "big"),
-            )
-        if span.start > low:
-            raise CursorTooOld(
-                f"partition {partition}: {span.start - low} events from offset {low} on are no "
-                "longer retained; restore the cell from a backup or bootstrap it anew",
-                span.start.to_bytes(8, "big"),
-            )
-        return min(max(span.start, committed if committed is not None else 0), low)
 
     def _owns(self, authors: U64Array) -> npt.NDArray[np.bool_]:
         """Which of these authors (places) lie in partitions of this worker."""

@@ -5,12 +5,12 @@ come. A read that needs more waits for a position, and for nothing else.
 """
 
 import threading
-from collections import deque
 from typing import NamedTuple
 
 from cell.freshness import Freshness, Known
 from cell.residents import Homes
 from cell.state import CellState, PartitionState, homes_now
+from firehose.lag import SampledEnds
 from firehose.log import Log
 from firehose.position import Applied, Position, log_fingerprint, reached_position
 from idgen.clock import Clock
@@ -22,7 +22,6 @@ WAIT_MS_MAX = 20
 """Between two looks at the table. Where the cell's changes tell, a look costs no call."""
 WAIT_TOLD_MS_MAX = 4
 LOOK_MS = AGE_MS_MAX // 2
-SAMPLES_MAX = 7_200
 
 
 class Snapshot(NamedTuple):
@@ -56,8 +55,7 @@ class Snapshots:
         self._table: _TableRead | None = None
         self._newest: tuple[_TableRead, Known, Snapshot] | None = None
         self._token: tuple[dict[int, Applied], bytes] | None = None
-        self._ends_lock = threading.Lock()
-        self._ends: deque[tuple[int, list[int]]] = deque(maxlen=SAMPLES_MAX)
+        self._ends = SampledEnds(clock)
         self.log = log_fingerprint(firehose.identity)
 
     def now(self) -> Snapshot:
@@ -129,20 +127,14 @@ class Snapshots:
         """
         with self._lock:
             self._read()
-        ends = [span.end for span in self._firehose.spans()]
-        with self._ends_lock:
-            self._ends.append((self._clock.monotonic_ms(), ends))
+        self._ends.note([span.end for span in self._firehose.spans()])
 
     def lag_ms(self) -> int:
         """How old the oldest sampled end of the log is that the cell has not applied; 0: none."""
-        snapshot = self.now()
-        with self._ends_lock:
-            while self._ends:
-                at_ms, ends = self._ends[0]
-                if any(end > snapshot.applied[p].low for p, end in enumerate(ends)):
-                    return max(0, self._clock.monotonic_ms() - at_ms)
-                self._ends.popleft()
-        return 0
+        applied = self.now().applied
+        return self._ends.behind_ms(
+            lambda ends: any(end > applied[p].low for p, end in enumerate(ends))
+        )
 
 
 def _snapshot(table: _TableRead, known: Known) -> Snapshot:

@@ -12,7 +12,12 @@ from firehose.log import Log
 
 @dataclass(frozen=True, slots=True)
 class CellStores:
-    """Everything a cell keeps its data in. `log_base` is added to all offsets in versions."""
+    """Everything a cell keeps its data in. `log_base` is added to all offsets in versions.
+
+    `firehose` is where its workers read events: the root, or what the relay of its group has
+    brought of it, with the root's offsets, times and identity. `relayed_from` is the root then, and
+    None otherwise.
+    """
 
     name: str
     tables: Tables
@@ -22,6 +27,13 @@ class CellStores:
     changes: Log
     dead_letters: DeadLetters
     log_base: int = 0
+    relayed_from: Log | None = None
+
+    @property
+    def root(self) -> Log:
+        """The firehose itself: where events are appended, and whose ends are what has happened by
+        now, however far a relay is."""
+        return self.relayed_from or self.firehose
 
     def state(self) -> CellState:
         """The rows of its cell table."""
@@ -29,7 +41,7 @@ class CellStores:
 
     def ends(self) -> tuple[int, ...]:
         """Where the firehose ends now, by partition: what is to be applied."""
-        return tuple(span.end for span in self.firehose.spans())
+        return tuple(span.end for span in self.root.spans())
 
     def behind(self, ends: Sequence[int]) -> int:
         """How many events below `ends` it has not applied yet, or not yet again for a slice that

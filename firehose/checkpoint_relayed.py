@@ -136,7 +136,9 @@ class RelayedMember:
             raise
         for partition, follower in after.items():
             self._followers[partition] = follower
-            self.dropped += follower.dropped - before[partition].dropped
+            dropped = follower.dropped - before[partition].dropped
+            self.dropped += dropped
+            self._log.dropped += dropped
             self._log.heard(partition, follower.place, follower.expected)
         return [record for record in taken if record is not None]
 

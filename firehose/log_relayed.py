@@ -33,7 +33,7 @@ class RelayedLog:
         self._identity = identity
         self.root = log_fingerprint(identity)
         self.dropped = 0
-        """Repetitions passed over by reads."""
+        """Repetitions passed over by reads and by members."""
         # Taken out while they are used: one thread each. The others hold values that never change.
         self._idle: dict[int, Follower] = {}
         self._floors: dict[int, tuple[int, int]] = {}

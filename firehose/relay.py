@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from firehose.checkpoint import Checkpoints, Member
+from firehose.lag import SampledEnds
 from firehose.log import Appended, Log, Record
 from firehose.position import log_fingerprint
 from firehose.relayed import (
@@ -96,9 +97,21 @@ class Relay:
         """Per owned partition the root offset to relay next."""
         self._ends: dict[int, int] = {}
         """Per owned partition where the topic ends, if nobody else appends to it."""
+        self._reached: Mapping[int, int] = {}
+        """As `_next`, and not forgotten while the relay recovers."""
         self._look_at_ms = 0
+        self._seen = SampledEnds(clock)
         self.stats = RelayStats()
+        self.begun = False
+        """Whether it runs, and has polled."""
         self.trouble = ""
+
+    @property
+    def lag_ms(self) -> int:
+        """How old the oldest end of the root is, among those that were noted, that it has not come
+        to in its partitions; 0: none, and where it stands by."""
+        reached = self._reached
+        return self._seen.behind_ms(lambda ends: any(ends[p] > at for p, at in reached.items()))
 
     def run(self, stop: threading.Event) -> None:
         """Relay until `stop`. Raises what must not be passed over: RelayGap when the root has
@@ -109,7 +122,7 @@ class Relay:
             while not stop.is_set():
                 try:
                     self.step(member)
-                    self.trouble = ""
+                    self.begun, self.trouble = True, ""
                 except (Unavailable, Conflict) as error:
                     _log.warning("relay %s recovers: %s", self._group, error)
                     self.stats.recoveries += 1
@@ -117,6 +130,7 @@ class Relay:
                     self._next = {}  # the next step, after a poll, sees that it has to take over
                     stop.wait(self._settings.pause_ms / 1000)
         finally:
+            self.begun = False
             member.leave()
 
     def join(self) -> Member:
@@ -167,7 +181,7 @@ class Relay:
         member.commit(starts)
         for partition, start in starts.items():
             member.seek(partition, start)
-        self._next = starts
+        self._next = self._reached = starts
         self._look_at_ms = self._clock.monotonic_ms() + self._settings.look_ms
 
     def _lost(self, partition: int, start: int, found: int) -> RelayGap:
@@ -188,11 +202,12 @@ class Relay:
             self.stats.beginnings += 1
 
     def _look(self, member: Member) -> None:
-        """Every so often: what retention has emptied is begun again."""
+        """Every so often: note where the root ends, and begin again what retention has emptied."""
         now_ms = self._clock.monotonic_ms()
         if now_ms < self._look_at_ms or not self._next:
             return
         self._look_at_ms = now_ms + self._settings.look_ms
+        self._seen.note([span.end for span in self._root.spans()])
         spans = self._topic.spans()
         owned = self._next.keys() & member.owned
         self._begin({p: self._next[p] for p in sorted(owned) if spans[p].start == spans[p].end})
@@ -212,7 +227,7 @@ class Relay:
             following[record.partition] += 1
             values.append((record.partition, relayed_value(self._fingerprint, record)))
         appended = self._topic.append(values)
-        self._next = following
+        self._next = self._reached = following
         self.stats.records += len(appended)
         self.stats.payload_bytes += sum(len(value) for _, value in values)
         self._make_way(member, appended)

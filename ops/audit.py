@@ -37,7 +37,7 @@ class Auditor:
         settings: AuditSettings,
     ) -> None:
         first = next(iter(cells.values()))
-        self._firehose: Log = first.firehose
+        self._firehose: Log = first.root
         self._log_base = first.log_base
         self._clock = clock
         self._settings = settings

@@ -51,7 +51,7 @@ class BackupDesk:
 
     def _restore(self, folder: Path, tell: Tell) -> Restore:
         seams = self._seams
-        return Restore(seams.registry, seams.cell, seams.checkpoints(), seams.clock, folder, tell)
+        return Restore(seams.registry, seams.cell, seams.checkpoints, seams.clock, folder, tell)
 
     def _slice(self, folder: Path, tell: Tell) -> SliceRestore:
         seams = self._seams

@@ -357,6 +357,11 @@ def _check_together(config: Config, given: Mapping[str, _Given]) -> None:
     if twice:
         why = f"names {', '.join(twice)} twice: each cell needs a name of its own"
         raise BadConfig(given["platform.cells"].source, "platform.cells", why)
+    grouped = [cell for cells in config.platform.groups.values() for cell in cells]
+    twice = sorted({cell for cell in grouped if grouped.count(cell) > 1})
+    if twice:
+        why = f"names {', '.join(twice)} twice: a cell is behind one relay at most"
+        raise BadConfig(given["platform.groups"].source, "platform.groups", why)
     for section in ("listen_tls", "kafka", "redis", "zookeeper"):
         tls = getattr(config, section)
         if bool(tls.cert) != bool(tls.key):

@@ -95,6 +95,20 @@ class Platform(Section, frozen=True, kw_only=True):
         ),
     ] = 0
 
+    groups: Annotated[
+        dict[CellName, tuple[CellName, ...]],
+        Meta(
+            description="Cells of a new platform that are behind a relay, by group: `[platform."
+            'groups]` with `east = ["b", "c"]`. The others read the firehose itself; `cellctl '
+            "add-cell --group` adds more."
+        ),
+    ] = {}
+
+    @property
+    def cell_groups(self) -> dict[str, str]:
+        """The group of each cell that has one."""
+        return {cell: group for group, cells in self.groups.items() for cell in cells}
+
     @property
     def cell_names(self) -> tuple[str, ...]:
         """The cells' names."""
@@ -178,6 +192,13 @@ class Servers(Section, frozen=True, kw_only=True):
         int,
         Meta(ge=1, le=7, description="Replicas of each Kafka topic; 3 where there are 3 brokers."),
     ] = 1
+    groups: Annotated[
+        dict[CellName, str],
+        Meta(
+            description="Kafka's bootstrap addresses, by group, for groups of cells whose topic is "
+            'in a Kafka of their own: `[servers.groups]` with `east = "host:9092"`.'
+        ),
+    ] = {}
     cells: Annotated[
         dict[CellName, CellServers],
         Meta(description="By cell: `[servers.cells.a]` with hbase_thrift1, hbase_thrift2, redis."),

@@ -3,8 +3,9 @@
 Every step can be repeated, so a creation that was cut off is finished by the next `up`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 
 import msgspec
 
@@ -27,11 +28,15 @@ from router.slices import Slices
 Progress = Callable[[str], None]
 UNHEARD_READ = 100
 UNHEARD_MS = 10_000
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
-def tell_servers(registry: Registry, kafka: str, cells: Sequence[CellInfo]) -> None:
-    """Write where the servers are now, so that every process finds them by the registry alone."""
-    value = msgspec.json.encode(Servers(kafka))
+def tell_servers(
+    registry: Registry, kafka: str, cells: Sequence[CellInfo], groups: Mapping[str, str] = _NONE
+) -> None:
+    """Write where the servers are now, so that every process finds them by the registry alone.
+    `groups`: the Kafkas of groups of cells that have one of their own."""
+    value = msgspec.json.encode(Servers(kafka, dict(groups)))
     try:
         registry.create(SERVERS, value)
     except Conflict:
@@ -56,9 +61,14 @@ def tell_addresses(registry: Registry, cells: Sequence[CellInfo]) -> None:
 
 
 def create_platform(
-    seams: Seams, cell_names: Sequence[str], progress: Progress, log_base: int = 0
+    seams: Seams,
+    cell_names: Sequence[str],
+    progress: Progress,
+    log_base: int = 0,
+    groups: Mapping[str, str] = _NONE,
 ) -> list[str]:
-    """Make what is not there yet; the names of the platform's cells.
+    """Make what is not there yet; the names of the platform's cells. `groups`: which of the cells
+    of a new one are behind a relay, each with its group.
 
     A platform that exists keeps the cells it has, and its log_base where none is given. Raises
     Conflict when this process does not fit the platform's agreed values.
@@ -66,7 +76,7 @@ def create_platform(
     registry = seams.registry
     known = _known_slices(registry)
     if known is None:
-        _add_cells(registry, cell_names)
+        _add_cells(registry, cell_names, groups)
     names = _served(registry)
     ours = values_of(seams.firehose(), log_base or _log_base_of(seams, names))
     _agree(seams, ours, names)
@@ -178,10 +188,15 @@ def _served(registry: Registry) -> list[str]:
     return [info.name for info in read_cells(registry) if info.state in RUNNING]
 
 
-def _add_cells(registry: Registry, cell_names: Sequence[str]) -> None:
+def _add_cells(registry: Registry, cell_names: Sequence[str], groups: Mapping[str, str]) -> None:
+    unknown = sorted(set(groups) - set(cell_names))
+    if unknown:
+        raise BadRequest(
+            "platform.groups", f"{unknown[0]} is none of the cells {', '.join(cell_names)}"
+        )
     for name in cell_names:
         with suppress(Conflict):
-            add_cell(registry, CellInfo(name))
+            add_cell(registry, CellInfo(name, group=groups.get(name, "")))
 
 
 def _tell_residents(seams: Seams, name: str, slices: Slices) -> None:

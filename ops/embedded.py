@@ -17,6 +17,7 @@ from cell.dashboard import Build
 from cell.handler import CellHandler
 from cell.ingest import IngestWorker, group_of
 from cell.stores import CellStores
+from firehose.relay import RelaySettings
 from idgen.clock import Clock
 from idgen.errors import Unavailable
 from idgen.snowflake import Snowflake
@@ -26,13 +27,14 @@ from ops.config import Config
 from ops.config_settings import Platform
 from ops.creation import Progress, create_platform
 from ops.followed_cells import FollowedCells
+from ops.relaying import HostedRelay
 from ops.release import VERSION
-from ops.roles import CellWatcher
+from ops.roles import CellWatcher, relay_of
 from ops.settings_of import ingest_settings, mover_settings
 from ops.table_hash import table_hash
 from ops.wiring.embedded import EmbeddedSeams
 from ops.wiring.seams import holder_name
-from router.cells import RUNNING, CellInfo
+from router.cells import RUNNING, CellInfo, groups_of, read_cells
 from router.handler import Router
 from router.homes import Homes
 from router.mover import Mover
@@ -141,6 +143,7 @@ class Embedded:
         self.seams = EmbeddedSeams(self._config, clock)
         self.snowflake = Snowflake(self.seams.leases, self.seams.clock, holder_name())
         self.cells: dict[str, EmbeddedCell] = {}
+        self.relays: dict[str, HostedRelay] = {}
         self._handlers: dict[str, CellHandler] = {}
         self.routes = RouteTable(self.seams.registry, self.seams.clock, folder / "routes.copy")
         self.clients = LocalCells(self._handlers)
@@ -157,8 +160,10 @@ class Embedded:
 
     def start(self) -> Self:
         """Make what is missing, and start it all."""
-        log_base = self._config.platform.log_base
-        names = create_platform(self.seams, self._cell_names, self._progress, log_base)
+        section = self._config.platform
+        names = create_platform(
+            self.seams, self._cell_names, self._progress, section.log_base, section.cell_groups
+        )
         self.routes.start()
         self.snowflake.start()
         self._dashboard = Router(
@@ -171,6 +176,7 @@ class Embedded:
             backfill_default=self._config.ingest.backfill,
             in_flight_per_cell=self._config.limits.cell_in_flight,
         )
+        self._follow_groups(read_cells(self.seams.registry))
         for name in names:
             self._begin_cell(name)
         self._start_mover()
@@ -179,13 +185,28 @@ class Embedded:
         return self
 
     def _follow(self, infos: Sequence[CellInfo]) -> None:
-        """Run the cells that are to run, and no others."""
+        """Run the cells that are to run, and their relays, and no others."""
+        self._follow_groups(infos)
         for info in infos:
             if info.state in RUNNING and info.name not in self.cells:
                 self._begin_cell(info.name)
             elif info.state not in RUNNING and info.name in self.cells:
                 del self._handlers[info.name]
                 self.cells.pop(info.name).stop()
+
+    def _follow_groups(self, infos: Sequence[CellInfo]) -> None:
+        groups = groups_of(infos)
+        for name in groups.keys() - self.relays.keys():
+            self.begin_relay(name)
+        for name in self.relays.keys() - groups.keys():
+            self.relays.pop(name).stop()
+
+    def begin_relay(self, group: str) -> None:
+        """Relay for a group of cells, beside whoever does already."""
+        settings = RelaySettings(session_ms=SESSION_MS)
+        relay = relay_of(self.seams, group, holder_name(), settings)
+        self.relays[group] = HostedRelay(group, relay)
+        self.relays[group].start()
 
     def _begin_cell(self, name: str) -> None:
         cell = self._cell(name)
@@ -217,6 +238,9 @@ class Embedded:
         for cell in self.cells.values():
             cell.stop()
         self.cells.clear()
+        for relay in self.relays.values():
+            relay.stop()
+        self.relays.clear()
         self._dashboard = None
         self.routes.close()
         self.snowflake.stop()
@@ -242,7 +266,7 @@ class Embedded:
         found = self.cells[cell]
         found.stop()
         try:
-            self.seams.checkpoints().rewind(group_of(cell), offsets)
+            self.seams.checkpoints(cell).rewind(group_of(cell), offsets)
         finally:
             found.restart()
 
@@ -266,7 +290,7 @@ class Embedded:
         def worker() -> IngestWorker:
             return IngestWorker(
                 stores,
-                self.seams.checkpoints(),
+                self.seams.checkpoints(name),
                 holder_name(),
                 self.seams.clock,
                 replace(ingest_settings(self._config), session_ms=SESSION_MS),

@@ -13,8 +13,10 @@ from cell.stores import CellStores
 from firehose import dead_letters as letters
 from firehose.codec import Poison, UnknownKind, decode
 from firehose.event import PostRef
+from firehose.groups import look_at
 from firehose.log import Log, Span
 from firehose.position import Applied
+from firehose.relay import group_of as group_of_relay
 from idgen.client import IdGenClient
 from idgen.errors import Conflict, Corrupt, DashcellError, DeadlineExceeded, Unavailable
 from idgen.ids import spread
@@ -37,6 +39,7 @@ from ops.platform_port import (
     Firehose,
     Flag,
     Flags,
+    GroupStatus,
     IdServer,
     Moves,
     PartitionStatus,
@@ -52,7 +55,7 @@ from ops.template.tls import peer_context
 from ops.token_desk import TokenDesk
 from ops.tokens_port import Tokens
 from ops.wiring.seams import Seams
-from router.cells import APPLYING, RUNNING, CellInfo, read_cell, read_cells
+from router.cells import APPLYING, RUNNING, CellInfo, groups_of, read_cell, read_cells
 from router.flags import read_flags, set_flag
 from router.routes import read_routes
 from router.services import ServiceInfo, read_roles, read_services
@@ -119,6 +122,7 @@ class FoundPlatform:
     def status(self) -> Status:
         """What runs, and how far the cells are."""
         registry = self._seams.registry
+        infos = read_cells(registry)
         children = _children(self.folder)
         services = [
             _service(info, _restarts(info, children))
@@ -131,7 +135,8 @@ class FoundPlatform:
             registry=self._registry,
             servers=tuple(_servers(children)),
             services=tuple(services),
-            cells=tuple(self._cell(info) for info in read_cells(registry)),
+            cells=tuple(self._cell(info) for info in infos),
+            groups=tuple(self._group(name, cells) for name, cells in groups_of(infos).items()),
         )
 
     def dead_letters(self, cell: str) -> DeadLetters:
@@ -197,12 +202,24 @@ class FoundPlatform:
             client.close()
         self._seams.close()
 
+    def _group(self, name: str, cells: Sequence[str]) -> GroupStatus:
+        """By the relay's own group at the root."""
+        seams = self._seams
+        now_ms, relay = seams.clock.now_ms(), group_of_relay(name)
+        try:
+            found = look_at(seams.firehose(), seams.checkpoints(), relay, now_ms)
+        except DashcellError:  # NotFound: it has never begun
+            return GroupStatus(name, tuple(cells), 0)
+        return GroupStatus(
+            name, tuple(cells), len(found.members), found.events + found.gone, found.seconds
+        )
+
     def _cell(self, info: CellInfo) -> CellStatus:
         if info.state not in RUNNING:
             return CellStatus(info.name, info.state.value, None)
         try:
             stores = self._seams.cell(info.name)
-            firehose = stores.firehose
+            firehose = stores.root
             states = stores.state().read()
             applied = {p: s.applied for p, s in states.items()}
             spans = firehose.spans()
@@ -245,7 +262,7 @@ def _service(info: ServiceInfo, restarts: int) -> ProcessStatus:
             state = "draining" if "stopping" in detail else "starting"
     except OSError as error:
         state, detail = "down", str(error)
-    name = f"{info.role}-{info.cell}" if info.cell else info.role
+    name = f"{info.role}-{info.of}" if info.of else info.role
     return ProcessStatus(
         name,
         state,

@@ -11,12 +11,14 @@ from collections.abc import Collection, Sequence
 
 from cell.commands import GroupRewound, encode
 from cell.ingest import group_of
+from firehose.checkpoint import Checkpoints
 from firehose.groups import look_at, plan_rewind
+from firehose.relay import group_of as group_of_relay
 from firehose.rewind import Target
 from idgen.errors import DeadlineExceeded
 from ops.groups_port import GroupView, RewindPlan
 from ops.wiring.seams import Seams
-from router.cells import APPLYING, CellInfo, CellState, read_cells
+from router.cells import APPLYING, CellInfo, CellState, groups_of, read_cells
 from router.moves import Refused
 
 LOOKS = 100
@@ -31,7 +33,12 @@ class GroupDesk:
 
     def list(self, *, timed: bool) -> Sequence[GroupView]:
         """All groups by name."""
-        return [self._view(name, timed=timed) for name in self._seams.checkpoints().groups()]
+        found = set(self._seams.checkpoints().groups())
+        for info in read_cells(self._seams.registry):
+            name = group_of(info.name)
+            if info.group and name in self._checkpoints(name).groups():
+                found.add(name)
+        return [self._view(name, timed=timed) for name in sorted(found)]
 
     def describe(self, name: str) -> GroupView:
         """One group."""
@@ -42,7 +49,8 @@ class GroupDesk:
     ) -> RewindPlan:
         """What a rewind would do."""
         seams, info = self._seams, self._cell_of(name)
-        applied: dict[int, int] | None = None
+        self._refuse_relay(name, "it goes on where its log ends, whatever its checkpoints are")
+        log, applied = seams.firehose(), None
         if info is not None:
             if info.state not in APPLYING:
                 raise Refused(
@@ -50,11 +58,12 @@ class GroupDesk:
                     f"cell {info.name} is {info.state}: it begins where its copy says; wait until "
                     f"`cellctl describe-cell {info.name}` says that it is dark or active",
                 )
-            states = seams.cell(info.name).state().read()
+            stores = seams.cell(info.name)
+            log, states = stores.firehose, stores.state().read()
             applied = {p: state.unfinished for p, state in states.items()}
         steps = plan_rewind(
-            seams.firehose(),
-            seams.checkpoints(),
+            log,
+            self._checkpoints(name),
             name,
             wanted,
             partitions,
@@ -69,7 +78,7 @@ class GroupDesk:
         clients = self._clients(plan.group)
         if not clients:
             offsets = {step.partition: step.offset for step in plan.steps}
-            self._seams.checkpoints().rewind(plan.group, offsets)
+            self._checkpoints(plan.group).rewind(plan.group, offsets)
             return
         live = f"group {plan.group} has live members ({', '.join(clients)})"
         if not plan.cell:
@@ -87,6 +96,7 @@ class GroupDesk:
                 f"group {name} is how cell {view.cell} reads the firehose: it can be deleted "
                 f"after `cellctl retire-cell {view.cell}`",
             )
+        self._refuse_relay(name, "it is how the cells of the group read the firehose")
         clients = self._clients(name)
         if clients:
             raise Refused(
@@ -94,17 +104,35 @@ class GroupDesk:
                 f"group {name} has live members ({', '.join(clients)}): stop them first",
             )
         if execute:
-            self._seams.checkpoints().delete(name)
+            self._checkpoints(name).delete(name)
         return view
 
     def _view(self, name: str, *, timed: bool) -> GroupView:
+        """By the firehose itself also for a cell behind a relay: how far it is behind what has
+        happened, and not behind its relay."""
         seams, info = self._seams, self._cell_of(name)
         now_ms = seams.clock.now_ms()
-        found = look_at(seams.firehose(), seams.checkpoints(), name, now_ms, timed=timed)
-        return GroupView(found, info.name if info else "")
+        found = look_at(seams.firehose(), self._checkpoints(name), name, now_ms, timed=timed)
+        return GroupView(found, info.name if info else "", self._relay_of(name))
 
     def _clients(self, name: str) -> tuple[str, ...]:
-        return tuple(member.client for member in self._seams.checkpoints().members(name))
+        return tuple(member.client for member in self._checkpoints(name).members(name))
+
+    def _checkpoints(self, name: str) -> Checkpoints:
+        """Where a group is: that of a cell behind a relay is with what the relay writes."""
+        infos = read_cells(self._seams.registry)
+        behind = (i.name for i in infos if i.group and group_of(i.name) == name)
+        return self._seams.checkpoints(next(behind, ""))
+
+    def _relay_of(self, name: str) -> str:
+        """The cells whose relays a group is made of; empty: it is of others."""
+        groups = groups_of(read_cells(self._seams.registry))
+        return next((cells for cells in groups if group_of_relay(cells) == name), "")
+
+    def _refuse_relay(self, name: str, why: str) -> None:
+        cells = self._relay_of(name)
+        if cells:
+            raise Refused("relay", f"group {name} is the relay of cells' group {cells}: {why}")
 
     def _cell_of(self, name: str) -> CellInfo | None:
         """The cell whose workers are the group, unless it has been retired."""

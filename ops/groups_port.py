@@ -10,10 +10,12 @@ from firehose.rewind import Step, Target
 
 @dataclass(frozen=True, slots=True)
 class GroupView:
-    """A group; `cell`: whose ingest workers it is made of, empty for one that others run."""
+    """A group; `cell`: whose ingest workers it is made of; `relay`: the group of cells whose relays
+    it is made of; both empty for one that others run."""
 
     group: Group
     cell: str = ""
+    relay: str = ""
 
 
 @dataclass(frozen=True, slots=True)

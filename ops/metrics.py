@@ -90,6 +90,27 @@ POST_CACHE_MISSES = _counter("post_cache_misses", ("cell",), "Posts of pages rea
 PAGE_CACHE_HITS = _counter("page_cache_hits", ("cell",), "Pages given out as they were kept.")
 PAGE_CACHE_MISSES = _counter("page_cache_misses", ("cell",), "Pages read from the tables.")
 MOVES_CARRIED = _gauge("moves_carried", (), "Moves of readers that this mover carries now.")
+RELAY_EVENTS = _counter(
+    "relay_events", ("group",), "Events that this relay has brought to its group's log."
+)
+RELAY_LAG_SECONDS = _gauge(
+    "relay_lag_seconds",
+    ("group",),
+    "How far this relay is behind the firehose in its partitions: the age of the oldest event that "
+    "it has not brought to its group's log.",
+)
+RELAY_STOPPED = _gauge(
+    "relay_stopped",
+    ("group",),
+    "1 where the relay must not go on: events are missing, or its group's log is damaged. "
+    "Readiness and log say which, and what to do.",
+)
+RELAY_REPETITIONS = _counter(
+    "relay_repetitions",
+    ("cell",),
+    "Events of its group's log that a cell has passed over, because it had them: what relays that "
+    "were killed or overtaken have brought twice.",
+)
 IDS_GIVEN = _counter("ids_given", (), "Ids that this id server has given.")
 LEASE_LEFT_SECONDS = _gauge(
     "lease_left_seconds",
@@ -121,6 +142,10 @@ DECLARED: Final[tuple[Metric, ...]] = (
     PAGE_CACHE_HITS,
     PAGE_CACHE_MISSES,
     MOVES_CARRIED,
+    RELAY_EVENTS,
+    RELAY_LAG_SECONDS,
+    RELAY_STOPPED,
+    RELAY_REPETITIONS,
     IDS_GIVEN,
     LEASE_LEFT_SECONDS,
     CLOCK_OFFSET_SECONDS,

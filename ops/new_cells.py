@@ -7,7 +7,7 @@ from idgen.errors import BadRequest, Conflict
 from ops.cell_facts import Facts
 from ops.given_servers import unreachable
 from ops.platform_port import NewCell, NewCellPlan
-from router.cells import Bootstrap, CellInfo, CellState, add_cell, read_cell, read_cells
+from router.cells import Bootstrap, CellInfo, CellState, add_cell, groups_of, read_cell, read_cells
 from router.history import Happened
 from router.moves import Refused
 from router.preflight import Blocker, donor_blockers
@@ -28,21 +28,23 @@ def plan_new_cell(
 ) -> NewCellPlan:
     """What stands in the way of a cell, and about how much is to be copied.
 
-    `tables_of_donor` None: there is no such cell. Raises BadRequest(cell|sample|endpoint).
+    `tables_of_donor` None: there is no such cell. Raises BadRequest(cell|sample|endpoint|group).
     """
     _check(new)
+    beside = tuple(groups_of(read_cells(registry)).get(new.group, ()))
     found = [_taken(each) for each in read_cells(registry) if each.name == new.name]
     disk_used = facts.disk_used()
     if tables_of_donor is None:
         why = "no active cell can give its posts: see `cellctl list-cells`"
-        return NewCellPlan(new, (*found, Blocker("no_donor", why)))
+        return NewCellPlan(new, (*found, Blocker("no_donor", why)), beside=beside)
     donor = facts.of(read_cell(registry, new.donor).info)
     found += donor_blockers(donor, disk_used)
     given = [a for a in (new.hbase_thrift1, new.hbase_thrift2, new.redis) if a]
     for address, why in unreachable(given).items():
         found.append(Blocker("unreachable", f"{address} {why}: give addresses of servers that run"))
     posts, size = (0, 0) if donor.lag_s is None else estimated_posts(tables_of_donor)
-    return NewCellPlan(new, tuple(found), posts, size, SETTLE_S + size / BYTES_PER_S)
+    seconds = SETTLE_S + size / BYTES_PER_S
+    return NewCellPlan(new, tuple(found), posts, size, seconds, beside)
 
 
 def donor_for(registry: Registry, facts: Facts, asked: str) -> str:
@@ -65,6 +67,7 @@ def begin_new_cell(registry: Registry, new: NewCell, by: str, now_ms: int) -> Ce
         redis=new.redis,
         bootstrap=Bootstrap(donor=new.donor, sample=new.sample),
         history=(Happened(now_ms, CellState.PROVISIONING, by),),
+        group=new.group,
     )
     try:
         add_cell(registry, info)
@@ -85,6 +88,8 @@ def estimated_posts(tables: Tables) -> tuple[int, int]:
 
 def _check(new: NewCell) -> None:
     check_cell_name("cell", new.name)
+    if new.group:
+        check_cell_name("group", new.group)
     if not 0 < new.sample <= 1:
         raise BadRequest("sample", f"{new.sample} is no share: above 0 and at most 1")
     given = [bool(a) for a in (new.hbase_thrift1, new.hbase_thrift2, new.redis)]
@@ -109,5 +114,3 @@ def _taken(info: CellInfo) -> Blocker:
         f"there is a cell {name}, which is {info.state}: `cellctl describe-cell {name}`; "
         "take another name for another one",
     )
-
-

@@ -57,10 +57,10 @@ def stop(folder: Path, progress: Progress) -> list[str]:
     return stopped
 
 
-def serve(role: str, cell: str | None, config: Config) -> None:
+def serve(role: str, cell: str | None, config: Config, group: str | None = None) -> None:
     """Run one service in the foreground until it is told to stop; exits with 1 if its work failed.
 
-    Raises BadRequest(role|cell), and Unavailable when the registry does not answer.
+    Raises BadRequest(role|cell|group), and Unavailable when the registry does not answer.
     """
     from ops.roles import parts_of  # noqa: PLC0415
     from ops.template.host import run_service  # noqa: PLC0415
@@ -69,7 +69,8 @@ def serve(role: str, cell: str | None, config: Config) -> None:
     if not zookeeper:
         raise BadRequest("role", "an embedded platform is one process: use `cellctl up`")
     seams = _stack_seams(config, zookeeper, SERVE_S)
-    code = run_service(role, parts_of(role, cell or "", config, seams), config, cell=cell or "")
+    parts = parts_of(role, cell or "", config, seams, group or "")
+    code = run_service(role, parts, config, cell=cell or "", group=group or "")
     # Client libraries have threads of their own that would hold up the interpreter's end.
     sys.stderr.flush()
     os._exit(code)

@@ -72,6 +72,18 @@ class CellStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupStatus:
+    """A group of cells: how many relays run for it, and how far behind the firehose what they have
+    brought is, in events and seconds; None: unknown."""
+
+    name: str
+    cells: tuple[str, ...]
+    relays: int
+    events: int | None = None
+    lag_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """A platform at one moment."""
 
@@ -81,11 +93,13 @@ class Status:
     servers: tuple[ProcessStatus, ...] = ()
     services: tuple[ProcessStatus, ...] = ()
     cells: tuple[CellStatus, ...] = ()
+    groups: tuple[GroupStatus, ...] = ()
 
     @property
     def healthy(self) -> bool:
-        """Whether everything that is known of is ready."""
-        return all(each.state == "ready" for each in (*self.servers, *self.services))
+        """Whether everything that is known of is ready, and each group has a relay."""
+        ready = all(each.state == "ready" for each in (*self.servers, *self.services))
+        return ready and all(group.relays for group in self.groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +196,8 @@ class NewCell:
     """A cell that somebody asks for. `donor`: whose posts are copied; empty: any active cell's.
     `sample`: the share of the key space (above 0, at most 1) whose readers are compared before it
     may be active. The addresses ("host:port") are of servers that run already; empty: `cellctl up`
-    starts them, or the embedded profile keeps the cell in a file."""
+    starts them, or the embedded profile keeps the cell in a file. `group`: of cells behind one
+    relay; empty: it reads the firehose itself."""
 
     name: str
     donor: str = ""
@@ -190,18 +205,20 @@ class NewCell:
     hbase_thrift1: str = ""
     hbase_thrift2: str = ""
     redis: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class NewCellPlan:
     """What adding a cell would do: what stands in its way, about how many posts and bytes are
-    copied, and in how many seconds it can be activated."""
+    copied, and in how many seconds it can be activated. `beside`: the cells of its group."""
 
     new: NewCell
     blockers: tuple[Blocker, ...] = ()
     posts: int = 0
     size: int = 0
     seconds: float = 0.0
+    beside: tuple[str, ...] = ()
 
 
 class Cells(Protocol):
@@ -463,7 +480,7 @@ class Doors(Protocol):
         """Stop the platform of a folder, whatever is left of it; what was still running."""
         ...
 
-    def serve(self, role: str, cell: str | None, config: Config) -> None:
+    def serve(self, role: str, cell: str | None, config: Config, group: str | None = None) -> None:
         """Run one service in the foreground until it is told to stop."""
         ...
 

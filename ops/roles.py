@@ -13,8 +13,10 @@ from cell.dashboard import Build
 from cell.handler import CellHandler
 from cell.ingest import IngestWorker
 from cell.stores import CellStores
+from firehose.log_relayed import RelayedLog
+from firehose.relay import Relay, RelaySettings
 from idgen.clock_watch import ClockWatch
-from idgen.errors import BadRequest, DashcellError
+from idgen.errors import BadRequest, DashcellError, NotFound
 from idgen.snowflake import Snowflake
 from ops.applying import ApplyingWorker
 from ops.cell_clients import WireCells
@@ -34,15 +36,18 @@ from ops.metrics import (
     PAGE_CACHE_MISSES,
     POST_CACHE_HITS,
     POST_CACHE_MISSES,
+    RELAY_REPETITIONS,
     ROWS_WRITTEN,
     Sample,
     Source,
 )
+from ops.relaying import RelayWorker
 from ops.release import VERSION
 from ops.settings_of import ingest_settings, mover_settings
 from ops.template.host import Endpoints, ServiceParts
 from ops.template.tls import peer_context
 from ops.wiring.seams import Seams, agreed, holder_name
+from router.cells import groups_of, read_cells
 from router.cluster import check, values_of
 from router.handler import Router
 from router.homes import Homes
@@ -54,15 +59,18 @@ from router.services import ServiceInfo, ServiceTable, register
 ROLES_OF_A_CELL = ("dashboard", "ingest")
 
 
-def parts_of(role: str, cell: str, config: Config, seams: Seams) -> ServiceParts:
-    """One service of a platform that was created.
+def parts_of(role: str, cell: str, config: Config, seams: Seams, group: str = "") -> ServiceParts:
+    """One service of a platform that was created; `group`: the cells that a relay is for.
 
-    Raises BadRequest(role|cell), NotFound for an unknown cell, and Conflict for a process that
-    does not fit the platform's agreed values.
+    Raises BadRequest(role|cell|group), NotFound for an unknown cell or group, and Conflict for a
+    process that does not fit the platform's agreed values.
     """
     if (role in ROLES_OF_A_CELL) != bool(cell):
         wanted = "needs a cell: --cell NAME" if not cell else "is no role of a cell"
         raise BadRequest("cell", f"{role} {wanted}")
+    if (role == "relay") != bool(group):
+        wanted = "needs a group of cells: --group NAME" if not group else "is of no group"
+        raise BadRequest("group", f"{role} {wanted}")
     makers: dict[str, Callable[[_Joint], ServiceParts]] = {
         "idgen": _idgen,
         "router": _router,
@@ -70,10 +78,11 @@ def parts_of(role: str, cell: str, config: Config, seams: Seams) -> ServiceParts
         "ingest": _ingest,
         "mover": _mover,
         "firehose": _firehose,
+        "relay": _relay,
     }
     if role not in makers:
         raise BadRequest("role", f"{role!r} is not one of {', '.join(makers)}")
-    joint = _Joint(role, cell, config, seams)
+    joint = _Joint(role, cell, config, seams, group)
     try:
         if role != "idgen":
             log_base = config.platform.log_base or agreed(seams.registry, config)[1]
@@ -87,9 +96,10 @@ def parts_of(role: str, cell: str, config: Config, seams: Seams) -> ServiceParts
 class _Joint:
     """What the services share while they are joined, and what to let go of at their end."""
 
-    def __init__(self, role: str, cell: str, config: Config, seams: Seams) -> None:
+    def __init__(self, role: str, cell: str, config: Config, seams: Seams, group: str = "") -> None:
         self.role = role
         self.cell = cell
+        self.group = group
         self.config = config
         self.seams = seams
         self.id = holder_name()
@@ -104,7 +114,7 @@ class _Joint:
 
     def listening(self, endpoints: Endpoints) -> Callable[[], None]:
         """Make the service known; returns how to take that back."""
-        info = info_of(self.role, self.id, endpoints, self.cell)
+        info = info_of(self.role, self.id, endpoints, self.cell, self.group)
         return register(self.seams.registry, info)
 
     def services(self, role: str) -> ServiceTable:
@@ -205,13 +215,13 @@ def _ingest(joint: _Joint) -> ServiceParts:
 
     def worker() -> IngestWorker:
         settings = ingest_settings(joint.config)
-        return IngestWorker(stores, seams.checkpoints(), joint.id, seams.clock, settings)
+        return IngestWorker(stores, seams.checkpoints(joint.cell), joint.id, seams.clock, settings)
 
     applying = ApplyingWorker(seams.registry, joint.cell, seams.clock, worker)
     return ServiceParts(
         worker=applying,
         readiness={"ingest": lambda: applying.trouble},
-        sources=[ingest_source(joint.cell, applying)],
+        sources=[ingest_source(stores, applying)],
         listening=joint.listening,
         close=joint.close,
     )
@@ -230,16 +240,39 @@ def _mover(joint: _Joint) -> ServiceParts:
     )
 
 
+def _relay(joint: _Joint) -> ServiceParts:
+    seams, group = joint.seams, joint.group
+    if group not in groups_of(read_cells(seams.registry)):
+        raise NotFound(f"no cell is behind group {group!r}: `cellctl list-cells` has the groups")
+    worker = RelayWorker(group, relay_of(seams, group, joint.id))
+    return ServiceParts(
+        worker=worker,
+        readiness={"relay": lambda: worker.trouble},
+        sources=[worker.samples],
+        listening=joint.listening,
+        close=joint.close,
+    )
+
+
+def relay_of(seams: Seams, group: str, client: str, settings: RelaySettings | None = None) -> Relay:
+    """A relay of a group of cells. Raises Conflict where its log has other partitions."""
+    root, topic = seams.firehose(), seams.group_log(group)
+    return Relay(root, seams.checkpoints(), topic, group, client, seams.clock, settings)
+
+
 def _firehose(joint: _Joint) -> ServiceParts:
     parts = firehose_parts(joint.config, joint.seams, joint.ids())
     joint.at_end(parts.close)
     return replace(parts, listening=joint.listening, close=joint.close)
 
 
-def info_of(role: str, service_id: str, at: Endpoints, cell: str = "") -> ServiceInfo:
+def info_of(
+    role: str, service_id: str, at: Endpoints, cell: str = "", group: str = ""
+) -> ServiceInfo:
     """What the registry is told of a service of this process."""
     beside = dict(at.beside) or UNSET
-    return ServiceInfo(role, service_id, at.thrift, at.admin, cell, os.getpid(), VERSION, beside)
+    own, pid = group or UNSET, os.getpid()
+    return ServiceInfo(role, service_id, at.thrift, at.admin, cell, pid, VERSION, beside, own)
 
 
 class CellWatcher:
@@ -284,16 +317,20 @@ def dashboard_sources(stores: CellStores, handler: CellHandler) -> Sequence[Sour
     return [lag, cache, pages]
 
 
-def ingest_source(cell: str, applying: ApplyingWorker) -> Source:
+def ingest_source(stores: CellStores, applying: ApplyingWorker) -> Source:
     """The metrics of an ingest worker."""
+    cell, log = stores.name, stores.firehose
 
     def source() -> Iterable[Sample]:
         stats = applying.worker.stats
-        return [
+        found = [
             Sample(EVENTS_APPLIED, (cell,), stats.events),
             Sample(ROWS_WRITTEN, (cell,), stats.rows),
             Sample(DEAD_LETTERS, (cell,), stats.dead_letters),
         ]
+        if isinstance(log, RelayedLog):
+            found.append(Sample(RELAY_REPETITIONS, (cell,), log.dropped))
+        return found
 
     return source
 

@@ -104,7 +104,7 @@ class RunningEmbedded:
         parts = ServiceParts(
             service=dashboard_service(self._embedded.dashboard),
             port=listen.router,
-            readiness={"cells": self._trouble},
+            readiness={"cells": self._trouble, "relays": self._relays_trouble},
             sources=[self._samples],
             listening=lambda endpoints: self._register("router", endpoints),
         )
@@ -146,12 +146,19 @@ class RunningEmbedded:
         cells = list(self._embedded.cells.values())
         return "; ".join(why for cell in cells if (why := cell.trouble()))
 
+    def _relays_trouble(self) -> str:
+        """Why relays of groups are not ready; empty when all are."""
+        relays = list(self._embedded.relays.values())
+        return "; ".join(why for relay in relays if (why := relay.worker.trouble))
+
     def _samples(self) -> Iterable[Sample]:
         """The metrics of the cells that run now."""
-        for name, cell in list(self._embedded.cells.items()):
+        for cell in list(self._embedded.cells.values()):
             for source in dashboard_sources(cell.stores, cell.handler):
                 yield from source()
-            yield from ingest_source(name, cell.applying)()
+            yield from ingest_source(cell.stores, cell.applying)()
+        for relay in list(self._embedded.relays.values()):
+            yield from relay.worker.samples()
 
     def _serve(self, service: ThriftService, port: int) -> ThriftServer:
         server = ThriftServer(

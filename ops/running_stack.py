@@ -3,9 +3,10 @@
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import stamina
 
@@ -36,14 +37,15 @@ from ops.stack.supervisor import Supervisor
 from ops.stack.watched import Happening
 from ops.wiring.stack import StackSeams
 from router.bootstraps import changed
-from router.cells import RUNNING, CellInfo, CellState, change_cell, read_cell
+from router.cells import RUNNING, CellInfo, CellState, change_cell, groups_of, read_cell, read_cells
 from router.registry import Registry
 
+_NO_GROUPS: Mapping[str, str] = MappingProxyType({})
 LOUD = ("died", "gave up", "warning")
 READY_S = 300.0
 CREATE_S = 60.0
 """So long a creation is tried again while servers are not there yet."""
-WITHOUT_THRIFT = ("ingest", "mover")
+WITHOUT_THRIFT = ("ingest", "mover", "relay")
 """Roles that nobody calls: they have an admin port alone."""
 
 
@@ -98,16 +100,19 @@ class RunningStack:
         seams = StackSeams(self._config, zookeeper)
         try:
             self._progress("creating the platform")
-            infos = [_cell_info(name, cell) for name, cell in found.cells.items()]
-            tell_servers(seams.registry, found.kafka, infos)
+            groups = self._config.platform.cell_groups
+            infos = [_cell_info(name, cell, groups) for name, cell in found.cells.items()]
+            theirs = self._config.servers.groups
+            tell_servers(seams.registry, found.kafka, infos, theirs)
             names = self._created(seams)
+            relayed = groups_of(read_cells(seams.registry))
         finally:
             seams.close()
         self._cells = tuple(name for name in self._cells if name in names)
         addresses.made_as(self._folder, MadeAs("stack", self._cells))
         addresses.tell(self._folder, Whereabouts("stack", zookeeper, os.getpid()))
         self._progress("starting the services")
-        for spec in self._services(names, zookeeper):
+        for spec in self._services(names, zookeeper, relayed):
             self.supervisor.start(spec)
         self.supervisor.wait_ready(timeout_s=READY_S)
         seams = StackSeams(self._config, zookeeper)
@@ -146,12 +151,14 @@ class RunningStack:
                 self._progress(f"not yet: {error}")
             return isinstance(error, Unavailable)
 
-        log_base = self._config.platform.log_base
+        section = self._config.platform
         for attempt in stamina.retry_context(
             on=again, attempts=None, timeout=CREATE_S, wait_initial=1.0, wait_max=5.0
         ):
             with attempt:
-                return create_platform(seams, self._cells, self._progress, log_base)
+                return create_platform(
+                    seams, self._cells, self._progress, section.log_base, section.cell_groups
+                )
         raise AssertionError("a retry that neither returned nor raised")
 
     def _start_servers(self) -> Addresses:
@@ -166,7 +173,9 @@ class RunningStack:
             planner.close()
         return servers.addresses
 
-    def _services(self, cells: list[str], zookeeper: str) -> list[ChildSpec]:
+    def _services(
+        self, cells: Iterable[str], zookeeper: str, groups: Iterable[str]
+    ) -> list[ChildSpec]:
         listen = self._config.listen
         counts = {"idgen": 1, "router": listen.routers, "mover": 1, "firehose": 1}
         found = [
@@ -174,7 +183,12 @@ class RunningStack:
             for role, count in counts.items()
             for number in range(1, count + 1)
         ]
+        found += [self.relay(group, zookeeper) for group in groups]
         return found + [spec for cell in cells for spec in self.services_of(cell, zookeeper)]
+
+    def relay(self, group: str, zookeeper: str) -> ChildSpec:
+        """The relay of a group of cells."""
+        return self.service("relay", group, zookeeper)
 
     def services_of(self, cell: str, zookeeper: str) -> list[ChildSpec]:
         """The services of one cell."""
@@ -186,9 +200,10 @@ class RunningStack:
             for number in range(1, count + 1)
         ]
 
-    def service(self, role: str, cell: str, zookeeper: str, number: int = 1) -> ChildSpec:
-        """A service on ports that stay its own over its restarts; `number`: which of its kind."""
-        name = f"{role}-{cell}" if cell else role
+    def service(self, role: str, of: str, zookeeper: str, number: int = 1) -> ChildSpec:
+        """A service on ports that stay its own over its restarts; `of`: its cell, or a relay's
+        group; `number`: which of its kind."""
+        name = f"{role}-{of}" if of else role
         name += f".{number}" if number > 1 else ""  # no cell's name has a dot
         ports = {"admin": self._ports.take()}
         environment = environment_of(self._config)
@@ -198,7 +213,8 @@ class RunningStack:
             ports["thrift"] = self._thrift_port(role, name, number)
             environment[f"DASHCELL_LISTEN_{role.upper()}"] = str(ports["thrift"])
         argv = [sys.executable, "-m", "ops.cellctl.main", "serve", role]
-        argv += ["--data", str(self._folder)] + (["--cell", cell] if cell else [])
+        argv += ["--data", str(self._folder)]
+        argv += ["--group" if role == "relay" else "--cell", of] if of else []
         return ChildSpec(
             name=name,
             argv=tuple(argv),
@@ -241,6 +257,7 @@ class StackCells:
         self._registry = registry
         self._zookeeper = zookeeper
         self._started: dict[str, CellAddresses] = {}
+        self._relayed: set[str] = set()
 
     def follow(self, infos: Sequence[CellInfo]) -> None:
         """Start servers for cells that have none, services for those that have to run, and stop
@@ -252,6 +269,19 @@ class StackCells:
                 self._begin_services(info.name)
             elif info.state is CellState.RETIRED:
                 self._end(info.name)
+        self._follow_groups(groups_of(infos))
+
+    def _follow_groups(self, groups: Iterable[str]) -> None:
+        """A relay for each group that has cells, and for no other; whoever stops one means it."""
+        supervisor = self._stack.supervisor
+        relays = {relay_name(group): group for group in groups}
+        for name in relays.keys() - self._relayed:
+            if name not in supervisor.names():
+                supervisor.start_all([self._stack.relay(relays[name], self._zookeeper)])
+        for name in self._relayed - relays.keys():
+            if name in supervisor.names():
+                supervisor.stop_child(name)
+        self._relayed = set(relays)
 
     def _begin_servers(self, info: CellInfo) -> None:
         name = info.name
@@ -310,6 +340,11 @@ def _is_of(child: str, cell: str) -> bool:
 
 def _is_service_of(child: str, cell: str) -> bool:
     return child.partition(".")[0] in (f"ingest-{cell}", f"dashboard-{cell}")
+
+
+def relay_name(group: str) -> str:
+    """The child that is the relay of a group of cells."""
+    return f"relay-{group}"
 
 
 def _on_stderr(line: str) -> None:
@@ -371,10 +406,12 @@ def _memory(config: Config) -> Memory:
     return Memory(stack.zookeeper_mb, stack.kafka_mb, heaps, stack.redis_mb)
 
 
-def _cell_info(name: str, found: CellAddresses) -> CellInfo:
+def _cell_info(name: str, found: CellAddresses, groups: Mapping[str, str] = _NO_GROUPS) -> CellInfo:
+    """A cell as it is told to the registry; `groups` are those of the cells of a new platform."""
     return CellInfo(
         name,
         hbase_thrift1=(found.hbase_thrift1,),
         hbase_thrift2=(found.hbase_thrift2,),
         redis=found.redis,
+        group=groups.get(name, ""),
     )

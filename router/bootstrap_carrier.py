@@ -58,7 +58,7 @@ class BootstrapCarrier:
         self,
         registry: Registry,
         cells: Callable[[str], CellStores],
-        checkpoints: Callable[[], Checkpoints],
+        checkpoints: Callable[[str], Checkpoints],
         clock: Clock,
         name: str,
         settings: MoverSettings,
@@ -176,8 +176,15 @@ class BootstrapCarrier:
                 "retention (firehose.retention_ms) or a faster copy (mover.rows_per_s)"
             )
             return self._in_trouble(info, why)
+        ahead = _not_relayed(stores, bootstrap.since)
+        if ahead:
+            why = (
+                f"the relay of group {info.group} has {ahead:,} events to bring that its donor has"
+            )
+            return Step(waits_for=why)
         stores.state().begin_as({p: PartitionState(high=o) for p, o in enumerate(bootstrap.since)})
-        self._checkpoints().rewind(group_of(info.name), dict(enumerate(bootstrap.since)))
+        groups = self._checkpoints(info.name)
+        groups.rewind(group_of(info.name), dict(enumerate(bootstrap.since)))
         note = f"{bootstrap.rows:,} posts, {bootstrap.size / 1e6:,.1f} MB"
         ends = stores.ends()
         return Step(
@@ -281,3 +288,10 @@ def _lost(stores: CellStores, since: Sequence[int]) -> int:
     """How many events from `since` on the log does not have any more."""
     spans = stores.firehose.spans()
     return sum(max(0, span.start - offset) for span, offset in zip(spans, since, strict=True))
+
+
+def _not_relayed(stores: CellStores, since: Sequence[int]) -> int:
+    """How many events before `since` are still on their way to where the cell reads; at the root
+    none is."""
+    spans = stores.firehose.spans()
+    return sum(max(0, offset - span.end) for span, offset in zip(spans, since, strict=True))

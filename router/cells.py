@@ -3,6 +3,7 @@
 `/cells/<name>` is written by operators' commands and by movers, and stays.
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -109,7 +110,8 @@ class Bootstrap(msgspec.Struct, frozen=True, kw_only=True):
 class CellInfo(msgspec.Struct, frozen=True):
     """A cell: its state, and the addresses ("host:port") of its HBase gateways and its Redis;
     none in the embedded profile. `cordoned`: no move may choose it. `bootstrap`: None for a cell
-    that was there from the beginning. `history`: its last states.
+    that was there from the beginning. `history`: its last states. `group`: the cells that read
+    what one relay brings them; empty: it reads the firehose itself.
     """
 
     name: str
@@ -120,6 +122,7 @@ class CellInfo(msgspec.Struct, frozen=True):
     cordoned: bool = False
     bootstrap: Bootstrap | None = None
     history: tuple[Happened, ...] = ()
+    group: str = ""
 
 
 def become(
@@ -140,8 +143,11 @@ class Versioned(NamedTuple):
 
 
 def add_cell(registry: Registry, info: CellInfo) -> None:
-    """Make a cell known. Raises Conflict when there is one of this name, BadRequest(cell)."""
+    """Make a cell known. Raises Conflict when there is one of this name,
+    BadRequest(cell|group)."""
     check_cell_name("cell", info.name)
+    if info.group:
+        check_cell_name("group", info.group)
     registry.create(cell_path(info.name), msgspec.json.encode(info))
 
 
@@ -169,6 +175,15 @@ def change_cell(registry: Registry, info: CellInfo, version: int) -> int:
 def read_cells(registry: Registry) -> list[CellInfo]:
     """All cells by name."""
     return read_all(registry, CELLS, CellInfo)
+
+
+def groups_of(infos: Iterable[CellInfo]) -> dict[str, list[str]]:
+    """The groups that need a relay, each with its cells: those that are not retired."""
+    found: dict[str, list[str]] = {}
+    for info in infos:
+        if info.group and info.state is not CellState.RETIRED:
+            found.setdefault(info.group, []).append(info.name)
+    return found
 
 
 def _width(start: bytes, stop: bytes) -> int:

@@ -60,7 +60,7 @@ class Mover:
         self,
         registry: Registry,
         cells: Callable[[str], CellStores],
-        checkpoints: Callable[[], Checkpoints],
+        checkpoints: Callable[[str], Checkpoints],
         clock: Clock,
         name: str,
         settings: MoverSettings | None = None,

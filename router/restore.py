@@ -82,7 +82,7 @@ class Restore:
         self,
         registry: Registry,
         cells: Callable[[str], CellStores],
-        checkpoints: Checkpoints,
+        checkpoints: Callable[[str], Checkpoints],
         clock: Clock,
         folder: Path,
         tell: Tell = lambda _: None,
@@ -135,7 +135,9 @@ class Restore:
         states = self._states(plan, homes, stores)
         stores.state().begin_as(states)
         self._reach("begun")
-        self._checkpoints.rewind(group_of(plan.cell), {p: s.high for p, s in states.items()})
+        self._checkpoints(plan.cell).rewind(
+            group_of(plan.cell), {p: s.high for p, s in states.items()}
+        )
         stores.state().next_era(self._clock.now_ms())
         self._reach("rewound")
         stores.state().begin_restoring(_DONE + _name(manifest))
@@ -269,7 +271,7 @@ class Restore:
 
     def _await_no_members(self, cell: str) -> None:
         deadline_ms = self._clock.monotonic_ms() + MEMBERS_MS
-        while members := self._checkpoints.members(group_of(cell)):
+        while members := self._checkpoints(cell).members(group_of(cell)):
             if self._clock.monotonic_ms() > deadline_ms:
                 raise Refused(
                     "still_running",

@@ -66,21 +66,22 @@ def _way_out(move: Move, cell: str) -> str:
 
 def refuse_log(manifest: Manifest, stores: CellStores) -> None:
     """The log has to reach back to where the backup was made. Raises Refused."""
-    for partition, (since, span) in enumerate(
-        zip(manifest.since, stores.firehose.spans(), strict=True)
+    starts = [span.start for span in stores.firehose.spans()]
+    for partition, (since, start, end) in enumerate(
+        zip(manifest.since, starts, stores.ends(), strict=True)
     ):
-        if span.start > since:
+        if start > since:
             raise Refused(
                 "log_too_short",
-                f"partition {partition} of the log begins at offset {span.start}, and the backup "
-                f"needs it from {since} on: {span.start - since} events are no longer retained; "
+                f"partition {partition} of the log begins at offset {start}, and the backup "
+                f"needs it from {since} on: {start - since} events are no longer retained; "
                 "restore a later backup, or have a new cell take the place of this one "
                 "(`cellctl add-cell`)",
             )
-        if span.end < since:
+        if end < since:
             raise Refused(
                 "other_log",
-                f"partition {partition} of the log ends at offset {span.end}, before the backup's "
+                f"partition {partition} of the log ends at offset {end}, before the backup's "
                 f"position {since}: events were lost; start a new platform with `cellctl up "
                 f"--log-base {log_base_above(manifest)}`, and restore every cell into it",
             )

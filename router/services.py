@@ -22,7 +22,8 @@ SERVICES = "/services"
 class ServiceInfo(msgspec.Struct, frozen=True):
     """A running service: `id` names the process among those of its role; `address` is its Thrift
     endpoint, `admin` its admin endpoint, both "host:port"; `cell` empty where the role has none;
-    `beside` the addresses of its other listeners by name, left out where it has none.
+    `beside` the addresses of its other listeners by name, left out where it has none; `group`: the
+    cells that a relay is for, left out in other roles.
     """
 
     role: str
@@ -33,6 +34,12 @@ class ServiceInfo(msgspec.Struct, frozen=True):
     pid: int = 0
     version: str = ""
     beside: dict[str, str] | UnsetType = UNSET
+    group: str | UnsetType = UNSET
+
+    @property
+    def of(self) -> str:
+        """Its cell, or a relay's group; empty where it has neither."""
+        return self.cell or (self.group if isinstance(self.group, str) else "")
 
 
 def register(registry: Registry, info: ServiceInfo) -> Callable[[], None]:
@@ -44,8 +51,8 @@ def register(registry: Registry, info: ServiceInfo) -> Callable[[], None]:
     for field, word in (("role", info.role), ("id", info.id)):
         if not word or "/" in word or word in (".", ".."):
             raise BadRequest(field, f"{word!r} cannot be part of a path")
-    if info.cell:
-        check_cell_name("cell", info.cell)
+    if info.of:
+        check_cell_name("cell" if info.cell else "group", info.of)
     path = f"{SERVICES}/{info.role}/{info.id}"
     registry.create(path, msgspec.json.encode(info), ephemeral=True)
 

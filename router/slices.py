@@ -189,9 +189,11 @@ def even(cells: Sequence[str], epoch: int = 1) -> Slices:
 
 
 def check_cell_name(field: str, name: str) -> None:
-    """A cell's name: 1 to 32 of a-z, 0-9 and `-`, not first a dash. Raises BadRequest."""
+    """A cell's or a group's name: 1 to 32 of a-z, 0-9 and `-`, not first a dash. Raises
+    BadRequest."""
     if not _CELL.match(name):
-        raise BadRequest(field, f"{name!r} is no cell's name: 1 to 32 of a-z, 0-9 and -")
+        what = "group" if field == "group" else "cell"
+        raise BadRequest(field, f"{name!r} is no {what}'s name: 1 to 32 of a-z, 0-9 and -")
 
 
 def to_bytes(slices: Iterable[Slice]) -> bytes:

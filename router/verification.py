@@ -127,7 +127,7 @@ class _Renderer:
 
     def first_page(self, reader: int, ends: Sequence[int]) -> tuple[Entry, ...]:
         """Of both lanes, once all below `ends` is applied; Unavailable if that takes long."""
-        token = ends_position(log_fingerprint(self._cell.firehose.identity), ends).token()
+        token = ends_position(log_fingerprint(self._cell.root.identity), ends).token()
         query = PageQuery(reader, frozenset(Lane), at_least=(token,))
         try:
             return tuple(self._handler.page(Context(PAGE_DEADLINE_MS), query).entries)

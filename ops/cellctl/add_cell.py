@@ -62,6 +62,12 @@ class Endpoint(click.ParamType[tuple[str, str]]):
     show_default=True,
     help="Readers that are compared before it may be active.",
 )
+@click.option(
+    "--group",
+    default="",
+    metavar="NAME",
+    help="Of cells behind one relay, for good. Default: none, it reads the firehose itself.",
+)
 @click.option("--execute", is_flag=True, help="Do it; without, the plan is printed.")
 @click.option("--wait", is_flag=True, help="Follow it; Ctrl-C stops watching, not the cell.")
 @at_platform
@@ -71,6 +77,7 @@ def command(
     endpoints: tuple[tuple[str, str], ...],
     donor: str,
     sample: float,
+    group: str,
     execute: bool,
     wait: bool,
 ) -> None:
@@ -84,13 +91,15 @@ def command(
       cellctl add-cell c
       cellctl add-cell c --execute --wait
       cellctl add-cell c --donor a --dark-sample 5% --execute
+      cellctl add-cell c --group east --execute
       cellctl add-cell c --endpoint hbase-thrift1=h:9090 --endpoint hbase-thrift2=h:9091
       --endpoint redis=h:6379 --execute
     """
     given = dict(endpoints)
     if len(given) != len(endpoints):
         raise click.BadParameter("each kind once", param_hint="--endpoint")
-    new = NewCell(cell, donor, sample, *(given.get(kind, "") for kind in KINDS))
+    thrift1, thrift2, redis = (given.get(kind, "") for kind in KINDS)
+    new = NewCell(cell, donor, sample, thrift1, thrift2, redis, group)
     cells = seat.platform.cells
     plan = cells.add_plan(new)
     if not execute:
@@ -114,6 +123,8 @@ def _plan_document(plan: NewCellPlan) -> dict[str, Any]:
     return {
         "cell": plan.new.name,
         "donor": plan.new.donor,
+        "group": plan.new.group,
+        "beside": list(plan.beside),
         "dark_sample": plan.new.sample,
         "posts": plan.posts,
         "bytes": plan.size,
@@ -129,6 +140,9 @@ def _draw_plan(plan: NewCellPlan) -> None:
         f"cell {new.name}: about {plan.posts:,} posts, {plan.size / 1e6:,.0f} MB, from cell "
         f"{new.donor or '?'}; dark and compared in about {plan.seconds:.0f} s"
     )
+    if new.group:
+        others = f"with cells {', '.join(plan.beside)}" if plan.beside else "a new one"
+        click.echo(f"behind the relay of group {new.group}, {others}")
     for blocker in plan.blockers:
         click.echo(f"  blocked [{blocker.cause}]: {harmless(blocker.why)}")
     click.echo("what is done, in this order:")

@@ -20,6 +20,7 @@ def document(view: CellView) -> dict[str, Any]:
         "cell": info.name,
         "state": info.state.value,
         "cordoned": info.cordoned,
+        "group": info.group,
         "lag_s": status.lag_s,
         "dead_letters": status.dead_letters,
         "slices": view.slices,
@@ -61,14 +62,13 @@ def _bootstrap(record: Bootstrap | None) -> dict[str, Any] | None:
 def draw_list(views: Sequence[CellView]) -> None:
     """Cells in lines."""
     table = Table(box=None, pad_edge=False)
-    for column in ("cell", "state", "lag", "share", "slices", "moves"):
+    for column in ("cell", "state", "group", "lag", "share", "slices", "moves"):
         table.add_column(column)
     for view in views:
         moves = len(view.leaving) + len(view.arriving)
         state = view.info.state.value + (", cordoned" if view.info.cordoned else "")
-        table.add_row(
-            view.info.name, state, _lag(view), f"{view.share:.1%}", str(view.slices), str(moves)
-        )
+        group, share = view.info.group or "-", f"{view.share:.1%}"
+        table.add_row(view.info.name, state, group, _lag(view), share, str(view.slices), str(moves))
     console().print(table)
 
 
@@ -79,6 +79,8 @@ def draw(view: CellView) -> None:
     out.print(shown(f"cell {info.name}: {info.state}{cordoned}", "bold"))
     out.print(shown(f"home to {view.share:.2%} of the readers, in {view.slices} slices"))
     out.print(shown(f"behind the firehose: {_lag(view)}; dead letters: {view.status.dead_letters}"))
+    if info.group:
+        out.print(shown(f"behind the relay of group {info.group}"))
     for name, moves in (("leaving", view.leaving), ("arriving", view.arriving)):
         if moves:
             out.print(shown(f"moves {name}: {' '.join(map(str, moves))}"))

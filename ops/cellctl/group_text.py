@@ -17,6 +17,7 @@ def summary(view: GroupView) -> dict[str, object]:
     return {
         "group": group.name,
         "cell": view.cell,
+        "relay": view.relay,
         "members": len(group.members),
         "events": group.events,
         "gone": group.gone,
@@ -55,7 +56,7 @@ def draw_groups(views: Sequence[GroupView]) -> None:
         group = view.group
         table.add_row(
             Text(harmless(group.name)),
-            view.cell or "-",
+            f"relay of {view.relay}" if view.relay else view.cell or "-",
             f"{len(group.members):,}",
             _events(group.events, group.gone),
             _seconds(group.seconds),

@@ -7,7 +7,7 @@ from rich.text import Text
 from ops.cellctl.outcome import Ended, Exit
 from ops.cellctl.seat import Seat, at_platform, watch_options
 from ops.cellctl.terminal import console, harmless
-from ops.platform_port import CellStatus, ProcessStatus, Status
+from ops.platform_port import CellStatus, GroupStatus, ProcessStatus, Status
 
 STYLES = {"ready": "green", "active": "green", "starting": "yellow", "draining": "yellow"}
 
@@ -34,9 +34,7 @@ def command(seat: Seat, positions: bool, every_s: float | None) -> None:
         status = seat.platform.status()
         healthy = status.healthy
         document = {"healthy": status.healthy, "status": status}
-        seat.answer(
-            document, lambda: _draw(status, positions), one_line=every_s is not None
-        )
+        seat.answer(document, lambda: _draw(status, positions), one_line=every_s is not None)
 
     seat.repeat(every_s, look)
     if not healthy and every_s is None:
@@ -52,6 +50,8 @@ def _draw(status: Status, positions: bool) -> None:
     if status.services:
         out.print(_processes("services", status.services, admin=True))
     out.print(_cells(status.cells))
+    if status.groups:
+        out.print(_groups(status.groups))
     if positions:
         for cell in status.cells:
             out.print(_positions(cell))
@@ -79,6 +79,16 @@ def _cells(cells: tuple[CellStatus, ...]) -> Table:
         lag = "unknown" if cell.lag_s is None else f"{cell.lag_s:.1f} s"
         state = Text(cell.state, style=STYLES.get(cell.state, "red"))
         table.add_row(cell.name, state, str(applied), str(end), lag, str(cell.dead_letters))
+    return table
+
+
+def _groups(groups: tuple[GroupStatus, ...]) -> Table:
+    table = _table("groups", "name", "cells", "relays", "events to bring", "lag")
+    for group in groups:
+        relays = Text(str(group.relays), style="green" if group.relays else "red")
+        events = "unknown" if group.events is None else f"{group.events:,}"
+        lag = "unknown" if group.lag_s is None else f"{group.lag_s:.1f} s"
+        table.add_row(group.name, ", ".join(group.cells), relays, events, lag)
     return table
 
 

@@ -26,11 +26,13 @@ def create(config: Config) -> None:
     for name in ("zookeeper", "kafka"):
         if not getattr(servers, name):
             raise BadRequest(f"servers.{name}", "its address is needed to create a platform")
-    cells = [_cell(config, name) for name in config.platform.cell_names]
+    platform = config.platform
+    cells = [_cell(config, name) for name in platform.cell_names]
     seams = StackSeams(config, servers.zookeeper)
     try:
-        tell_servers(seams.registry, servers.kafka, cells)
-        create_platform(seams, config.platform.cell_names, _say, config.platform.log_base)
+        tell_servers(seams.registry, servers.kafka, cells, servers.groups)
+        names, groups = platform.cell_names, platform.cell_groups
+        create_platform(seams, names, _say, platform.log_base, groups)
     finally:
         seams.close()
 
@@ -70,6 +72,7 @@ def _cell(config: Config, name: str) -> CellInfo:
         hbase_thrift1=(servers.hbase_thrift1,),
         hbase_thrift2=(servers.hbase_thrift2,),
         redis=servers.redis,
+        group=config.platform.cell_groups.get(name, ""),
     )
 
 

@@ -205,9 +205,9 @@ class ServiceHost:
         def work() -> None:
             try:
                 worker.run(self._worker_stop)
-            except BaseException:  # noqa: BLE001 - whatever ended the worker ends the service
+            except BaseException as error:  # noqa: BLE001 - whatever it is, it ends the service
                 _log.exception("the worker failed")
-                self._worker_ended("the worker failed; the log has the reason")
+                self._worker_ended(f"the worker failed: {error or type(error).__name__}")
                 return
             if not self._worker_stop.is_set():
                 _log.error("the worker ended without being told to")
@@ -228,14 +228,17 @@ class ServiceHost:
         ]
 
 
-def run_service(role: str, parts: ServiceParts, config: Config, *, cell: str = "") -> int:
+def run_service(
+    role: str, parts: ServiceParts, config: Config, *, cell: str = "", group: str = ""
+) -> int:
     """Host a service in this process until SIGTERM, SIGINT, POST /admin/drain, or its worker's
     end; the process's exit code: 0 when it was asked to stop, 1 when its worker failed.
 
     A second signal ends the process at once. Has to be called in the main thread. Raises
     Unavailable for an address that is taken. Logs go to stderr; nothing is printed.
     """
-    always = {"role": role, "cell": cell} if cell else {"role": role}
+    named = {"role": role, "cell": cell, "group": group}
+    always = {key: name for key, name in named.items() if name}
     logs.configure(config.log.level, always=always)
     logs.log_strays()
     hold_much()

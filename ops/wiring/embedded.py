@@ -7,10 +7,13 @@ from cell.post_cache_memory import MemoryPostCache
 from cell.stores import CellStores
 from cell.tables_sqlite import SqliteTables
 from firehose.checkpoint import Checkpoints
+from firehose.checkpoint_relayed import RelayedCheckpoints
 from firehose.checkpoint_sqlite import SqliteCheckpoints
 from firehose.dead_letters import DeadLetters
 from firehose.log import Log
+from firehose.log_relayed import RelayedLog
 from firehose.log_sqlite import SqliteLog
+from firehose.relayed import RELAYED_BYTES_MAX
 from idgen.clock import Clock, SystemClock
 from idgen.worker_lease import WorkerLeases
 from idgen.worker_lease_sqlite import SqliteWorkerLeases
@@ -22,6 +25,7 @@ from ops.wiring.seams import (
     change_log_name,
     command_log_name,
     dead_letter_log_name,
+    group_log_name,
 )
 from router.cells import read_cell
 from router.registry import Registry
@@ -54,14 +58,21 @@ class EmbeddedSeams:
         """The firehose in `firehose.db`."""
         return self._sqlite_firehose()
 
-    def checkpoints(self) -> Checkpoints:
-        """Its groups in `firehose.db`."""
+    def checkpoints(self, cell: str = "") -> Checkpoints:
+        """Its groups in `firehose.db`; those of cells behind a relay in `group-NAME.db`."""
+        group = read_cell(self.registry, cell).info.group if cell else ""
+        if group:
+            return self._group_checkpoints(group)
         log, path = self._sqlite_firehose(), self._folder / "firehose.db"
         return self._kept.once("checkpoints", lambda: SqliteCheckpoints(log, path, self.clock))
 
+    def group_log(self, group: str) -> Log:
+        """The log of a group of cells, in `group-NAME.db`."""
+        return self._sqlite_group_log(group)
+
     def cell(self, name: str) -> CellStores:
         """A cell in `cell-NAME.db`."""
-        read_cell(self.registry, name)
+        group = read_cell(self.registry, name).info.group
         cache = self._config.cache
         path = self._folder / f"cell-{name}.db"
         commands, dead = command_log_name(name), dead_letter_log_name(name)
@@ -73,11 +84,12 @@ class EmbeddedSeams:
                 f"cache {name}",
                 lambda: MemoryPostCache(max(1, cache.entries), cache.expiry_s * 1000, self.clock),
             ),
-            firehose=self.firehose(),
+            firehose=self._relayed(group) if group else self.firehose(),
             commands=self._kept.once(commands, lambda: self._log(path, commands, 1)),
             changes=self._kept.once(changes, lambda: self._log(path, changes, 1, RETENTION_MS)),
             dead_letters=DeadLetters(self._kept.once(dead, lambda: self._log(path, dead, 1))),
             log_base=agreed(self.registry, self._config)[1],
+            relayed_from=self.firehose() if group else None,
         )
 
     def close(self) -> None:
@@ -88,6 +100,28 @@ class EmbeddedSeams:
         partitions, _ = agreed(self.registry, self._config)
         path = self._folder / "firehose.db"
         return self._kept.once("firehose", lambda: self._log(path, FIREHOSE, partitions))
+
+    def _sqlite_group_log(self, group: str) -> SqliteLog:
+        partitions, _ = agreed(self.registry, self._config)
+        path, name = self._group_path(group), group_log_name(group)
+        return self._kept.once(
+            name,
+            lambda: SqliteLog(path, name, partitions, self.clock, bytes_max=RELAYED_BYTES_MAX),
+        )
+
+    def _relayed(self, group: str) -> RelayedLog:
+        topic, root = self._sqlite_group_log(group), self.firehose().identity
+        return self._kept.once(f"behind {group}", lambda: RelayedLog(topic, root))
+
+    def _group_checkpoints(self, group: str) -> Checkpoints:
+        topic, path = self._sqlite_group_log(group), self._group_path(group)
+        inner = self._kept.once(
+            f"groups behind {group}", lambda: SqliteCheckpoints(topic, path, self.clock)
+        )
+        return RelayedCheckpoints(inner, topic, self._relayed(group))
+
+    def _group_path(self, group: str) -> Path:
+        return self._folder / f"group-{group}.db"
 
     def _log(
         self, path: Path, name: str, partitions: int, retention_ms: int | None = None

@@ -23,9 +23,11 @@ SERVERS = "/servers"
 
 
 class Servers(msgspec.Struct, frozen=True):
-    """What the registry says of servers that belong to no cell: Kafka's bootstrap addresses."""
+    """What the registry says of servers that belong to no cell: Kafka's bootstrap addresses, and
+    by group those of its own Kafka, where it has one."""
 
     kafka: str
+    groups: dict[str, str] = {}
 
 
 class Seams(Protocol):
@@ -50,8 +52,14 @@ class Seams(Protocol):
         """The firehose. Raises NotFound before the platform was created."""
         ...
 
-    def checkpoints(self) -> Checkpoints:
-        """The consumer groups of the firehose."""
+    def checkpoints(self, cell: str = "") -> Checkpoints:
+        """The consumer groups of the firehose; of where a cell reads it, in the root's offsets
+        too. Raises NotFound for an unknown cell."""
+        ...
+
+    def group_log(self, group: str) -> Log:
+        """The log that the relay of a group of cells writes, made when there is none: envelopes
+        (`firehose.relayed`), which its cells see as the firehose."""
         ...
 
     def cell(self, name: str) -> CellStores:
@@ -66,6 +74,11 @@ class Seams(Protocol):
 def command_log_name(cell: str) -> str:
     """The log of a cell's commands."""
     return f"dashcell-commands-{cell}"
+
+
+def group_log_name(group: str) -> str:
+    """The log of a group of cells."""
+    return f"dashcell-group-{group}"
 
 
 def change_log_name(cell: str) -> str:

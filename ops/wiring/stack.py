@@ -18,9 +18,12 @@ from cell.tables import Tables
 from cell.tables_hbase import HBaseGateway, HBaseTables
 from firehose.checkpoint import Checkpoints
 from firehose.checkpoint_kafka import KafkaCheckpoints
+from firehose.checkpoint_relayed import RelayedCheckpoints
 from firehose.dead_letters import DeadLetters
-from firehose.log import Log
+from firehose.log import RECORD_BYTES_MAX, Log
 from firehose.log_kafka import KafkaLog
+from firehose.log_relayed import RelayedLog
+from firehose.relayed import RELAYED_BYTES_MAX
 from idgen.clock import Clock, SystemClock
 from idgen.errors import BadRequest, NotFound, Unauthenticated, Unavailable
 from idgen.worker_lease import WorkerLeases
@@ -37,6 +40,7 @@ from ops.wiring.seams import (
     change_log_name,
     command_log_name,
     dead_letter_log_name,
+    group_log_name,
 )
 from router.cells import CellInfo, read_cell
 from router.registry import Registry
@@ -93,15 +97,32 @@ class StackSeams:
             lambda: self._topic(FIREHOSE, partitions, self._config.firehose.retention_ms),
         )
 
-    def checkpoints(self) -> Checkpoints:
-        """Its groups, Kafka's own."""
+    def checkpoints(self, cell: str = "") -> Checkpoints:
+        """Its groups, Kafka's own; those of cells behind a relay are groups of its topic."""
+        group = read_cell(self.registry, cell).info.group if cell else ""
+        topic = group_log_name(group) if group else FIREHOSE
         partitions, _ = agreed(self.registry, self._config)
-        return self._kept.once(
-            "checkpoints",
+        found = self._kept.once(
+            f"groups of {topic}",
             lambda: KafkaCheckpoints(
-                kafka_settings(self._config, self._kafka()), FIREHOSE, partitions
+                kafka_settings(self._config, self._kafka(group)), topic, partitions
             ),
         )
+        if not group:
+            return found
+        return RelayedCheckpoints(found, self.group_log(group), self._relayed(group))
+
+    def group_log(self, group: str) -> Log:
+        """The log of a group of cells, a topic of its own: kept as long as the firehose."""
+        partitions, _ = agreed(self.registry, self._config)
+        name, retention_ms = group_log_name(group), self._config.firehose.retention_ms
+        return self._kept.once(
+            name, lambda: self._topic(name, partitions, retention_ms, group=group)
+        )
+
+    def _relayed(self, group: str) -> RelayedLog:
+        topic, root = self.group_log(group), self.firehose().identity
+        return self._kept.once(f"behind {group}", lambda: RelayedLog(topic, root))
 
     def cell(self, name: str) -> CellStores:
         """A cell on the HBase and the Redis that the registry names. Raises Unavailable before it
@@ -117,11 +138,12 @@ class StackSeams:
             name=name,
             tables=self._kept.once(f"tables {name}", lambda: self._tables(info)),
             cache=self._kept.once(f"cache {name}", lambda: self._cache(info)),
-            firehose=self.firehose(),
+            firehose=self._relayed(info.group) if info.group else self.firehose(),
             commands=self._kept.once(commands, lambda: self._topic(commands, 1)),
             changes=self._kept.once(changes, lambda: self._topic(changes, 1, RETENTION_MS)),
             dead_letters=DeadLetters(self._kept.once(dead, lambda: self._topic(dead, 1))),
             log_base=agreed(self.registry, self._config)[1],
+            relayed_from=self.firehose() if info.group else None,
         )
 
     def close(self) -> None:
@@ -130,22 +152,28 @@ class StackSeams:
         self._client.stop()
         self._client.close()
 
-    def _kafka(self) -> str:
+    def _kafka(self, group: str = "") -> str:
         try:
             value = self.registry.get(SERVERS).value
         except NotFound:
             raise NotFound(
                 f"no platform was created in this registry: {SERVERS} is missing under {self._root}"
             ) from None
-        return msgspec.json.decode(value, type=Servers).kafka
+        servers = msgspec.json.decode(value, type=Servers)
+        return servers.groups.get(group, servers.kafka)
 
-    def _topic(self, topic: str, partitions: int, retention_ms: int = KEPT) -> KafkaLog:
+    def _topic(
+        self, topic: str, partitions: int, retention_ms: int = KEPT, *, group: str = ""
+    ) -> KafkaLog:
+        """A topic; `group`: of which only a relay appends to it, larger values and no gaps."""
         return KafkaLog(
-            kafka_settings(self._config, self._kafka()),
+            kafka_settings(self._config, self._kafka(group)),
             topic,
             partitions,
             replication=self._config.servers.kafka_replication,
             retention_ms=retention_ms,
+            bytes_max=RELAYED_BYTES_MAX if group else RECORD_BYTES_MAX,
+            gapless=bool(group),
         )
 
     def _tables(self, info: CellInfo) -> Tables:

@@ -237,8 +237,8 @@ class StandInDoors:
         self.asked.append(("stop", folder))
         return self.to_stop
 
-    def serve(self, role: str, cell: str | None, config: Any) -> None:
-        self.asked.append(("serve", (role, cell, config)))
+    def serve(self, role: str, cell: str | None, config: Any, group: str | None = None) -> None:
+        self.asked.append(("serve", (role, cell or group, config)))
 
     def discover(self, config: Any, registry: str | None) -> StandInPlatform:
         self.asked.append(("discover", (config.platform.data, registry)))

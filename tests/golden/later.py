@@ -13,10 +13,12 @@ from cell.post_copy import PostLane
 from cell.slice_rows import Walked
 from firehose.log import Record
 from firehose.relayed import beginning_value, open_relayed, relayed_value
+from ops.wiring.seams import Servers
 from router import move_records, routes
 from router.cells import Bootstrap, BootstrapStage, CellInfo, CellState
 from router.history import Happened
 from router.moves import Move, MoveState, Stage
+from router.services import ServiceInfo
 from router.tokens import Bucket, Token
 from tests.golden.formats import Golden, as_json
 
@@ -95,10 +97,14 @@ CELL = CellInfo(
         trouble="none",
     ),
     history=(Happened(1_700_000_000_000, CellState.PROVISIONING, "me@here", "note"),),
+    group="east",
 )
+RELAY = ServiceInfo("relay", "h-1", "", "h:2", "", 7, "0.2.0", {"http": "h:3"}, "east")
 FORMATS = [
     Golden("command: rewound", GroupRewound({0: 5, 3: 9}), commands.decode, commands.encode),
     as_json("cell", CELL),
+    as_json("service", RELAY),
+    as_json("servers", Servers("h:1", {"east": "h:2"})),
     as_json("head of routes", routes._Head(("0", "4"), 5, {"8000000000000000": (7, 8)})),
     as_json("move", MOVE),
     as_json("tokens", TOKENS),

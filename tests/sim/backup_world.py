@@ -178,7 +178,7 @@ class BackupLife:
         return Restore(
             world.registry,
             world.seams.cell,
-            world.seams.checkpoints(),
+            world.seams.checkpoints,
             world.clock,
             folder,
             reach=reach,

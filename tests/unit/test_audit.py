@@ -290,7 +290,7 @@ def test_of_many_followers_some_are_drawn_and_the_author(world: World, readers: 
 
 def test_each_post_has_the_same_chance_to_be_drawn() -> None:
     class NoCell:
-        firehose = None
+        root = None
         log_base = 0
         name = "a"
 

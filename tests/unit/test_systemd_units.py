@@ -51,7 +51,8 @@ def test_what_a_unit_starts_is_a_command_with_valid_options(path: Path) -> None:
         assert parsed.params["profile"] == "embedded"
         return
     assert bool(parsed.params["cell"]) == (parsed.params["role"] in ROLES_OF_A_CELL)
-    assert ("@" in path.name) == (parsed.params["role"] in ROLES_OF_A_CELL)
+    assert bool(parsed.params["group"]) == (parsed.params["role"] == "relay")
+    assert ("@" in path.name) == bool(parsed.params["cell"] or parsed.params["group"])
 
 
 @pytest.mark.parametrize("path", SERVICES, ids=lambda path: path.name)
