@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from idgen.errors import Unavailable
 from ops.running_stack import StackCells
@@ -41,10 +42,17 @@ class ForShow:
         self.specs += 1
         return [SimpleNamespace(name=f"{role}-{cell}") for role in ("ingest", "dashboard")]
 
+    def relay(self, group: str, _zookeeper: str) -> Any:
+        self.specs += 1
+        return SimpleNamespace(name=f"relay-{group}")
+
     def planner(self, _cells: Sequence[str]) -> Any:
         self.planned += 1
         children = [SimpleNamespace(name="hbase-b-master")]
         return SimpleNamespace(plan_cell=lambda *_: (children, FOUND), close=lambda: None)
+
+    def without_servers(self, cell: str) -> None:
+        """Nothing is kept of a cell here."""
 
     def with_servers(self, cell: str) -> None:
         self.kept.append(cell)
@@ -68,6 +76,27 @@ def test_services_begin_once_and_stay_stopped(registry: FallibleRegistry) -> Non
     stack.stop_child("ingest-a")
     cells.follow([CellInfo("a")])
     assert "ingest-a" not in stack.children
+
+
+def test_a_group_has_a_relay_while_it_has_cells(registry: FallibleRegistry) -> None:
+    stack = ForShow()
+    cells = StackCells(stack, registry, "z:1")  # type: ignore[arg-type]
+    begun = Bootstrap(donor="a", sample=0.1, trouble="its servers do not start")
+    b = CellInfo("b", CellState.PROVISIONING, bootstrap=begun, group="east")
+    c, d = CellInfo("c", CellState.RETIRED, group="west"), CellInfo("d", group="east")
+    for _ in range(3):
+        cells.follow([CellInfo("a"), b, c, d])
+        assert [name for name in stack.children if "relay" in name] == ["relay-east"]
+    stack.stop_child("relay-east")
+    cells.follow([CellInfo("a"), b, c, d])
+    assert "relay-east" not in stack.children, "whoever stops it means it"
+    for retired in (1, 2):
+        gone = [replace(info, state=CellState.RETIRED) for info in (b, d)[:retired]]
+        cells.follow([CellInfo("a"), *gone, *(b, d)[retired:]])
+    cells.follow([CellInfo("a"), CellInfo("e", group="east")])
+    assert "relay-east" in stack.children
+    cells.follow([CellInfo("a"), CellInfo("e", CellState.RETIRED, group="east")])
+    assert "relay-east" not in stack.children
 
 
 def test_servers_start_once_also_where_the_registry_is_away_then(
