@@ -9,7 +9,7 @@ import pytest
 
 from firehose import stream_client
 from firehose.stream_client import CursorTooOld, Refused, StreamClient, StreamError
-from tests.unit import stream_world
+from tests.unit import scripted_stream
 from tests.unit.scripted_stream import (
     TOKEN,
     Exchange,
@@ -179,7 +179,7 @@ def trickling(exchange: Exchange) -> None:
     """Bytes, but never a whole line."""
     exchange.start("c1.a", heartbeat_ms=60)
     exchange.sock.settimeout(0.02)
-    for _ in range(int(stream_world.GONE_S / 0.02)):
+    for _ in range(int(scripted_stream.GONE_S / 0.02)):
         exchange.data(b" ")
         try:
             if exchange.sock.recv(1) == b"":
@@ -202,7 +202,7 @@ def test_a_connection_without_frames_is_dead_after_two_heartbeats(
 def test_a_fault_that_waits_for_ever_is_noticed(
     dead: Callable[[Exchange], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream_world, "GONE_S", 0.3)
+    monkeypatch.setattr(scripted_stream, "GONE_S", 0.3)
     clock = SimpleNamespace(monotonic=lambda: 0.0, sleep=lambda wait: None)
     monkeypatch.setattr(stream_client, "time", clock)
     connect = StreamClient._connect
