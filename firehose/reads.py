@@ -27,6 +27,8 @@ BYTES_MAX = 4 << 20
 """An answer ends with the event that exceeds this. Clients of Apache's take frames of 16 MB."""
 READS_MAX = 64
 """Reads under way at once, most of which wait; so others are never out of a server's threads."""
+WAIT_MS_MAX = 5_000
+"""A call that waits is ended after so long, whatever it says: a server that stops waits for it."""
 KEPT_MAX = 16
 KEPT_MS = 30_000
 POLL_RECORDS = 64
@@ -36,7 +38,7 @@ _RETRY_MS = 200
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What a call wants: from a place (a text as of `firehose.places`) up to `limit` events; where
-    there is none yet, it waits up to `wait_ms` for the first."""
+    there is none yet, it waits for the first up to `wait_ms`, at most WAIT_MS_MAX."""
 
     start: str
     selection: Selection
@@ -135,7 +137,7 @@ class Reads:
             at_end = _at_end(reading.cursor, ends)
             if at_end and events:
                 break
-            last = min(until, began + asked.wait_ms) if at_end else until
+            last = min(until, began + min(asked.wait_ms, WAIT_MS_MAX)) if at_end else until
             left_ms = last - self._clock.monotonic_ms()
             if left_ms <= 0:
                 break

@@ -140,7 +140,8 @@ struct ReadRequest {
   5: optional string partitions
   /** 1 to EVENTS_MAX */
   6: i32 limit = 100
-  /** If there is nothing yet: wait so long for the first event, within the deadline of the call. */
+  /** If there is nothing yet: wait so long for the first event, within nine tenths of the call's
+   *  deadline_ms, and at most 5 seconds. */
   7: i32 wait_ms = 0
   15: optional context.Context context
 }
