@@ -19,7 +19,8 @@ def command() -> None:
     """Make, list, rotate and revoke the tokens of the firehose's clients.
 
     A client is let in by its token, with the roles it was given: `read` events and its own groups,
-    `append` events, `operate` on anybody's groups. What is changed here is felt within a second.
+    `append` events, `operate` on anybody's groups. What is changed here is felt within a second,
+    and by streams that are open with their next heartbeat.
     """
 
 
@@ -108,7 +109,8 @@ def rotate(seat: Seat, name: str) -> None:
 def revoke(seat: Seat, name: str, previous: bool, execute: bool) -> None:
     """Let a client in no more, or not by its previous secret.
 
-    Its streams end. Its groups stay, for who gets a token of this name.
+    Streams that are open end with their next heartbeat, within ten seconds. Its groups stay, for
+    who gets a token of this name.
 
     \b
     Examples:

@@ -12,7 +12,7 @@ Look = Callable[[dict[str, Any]], None]
 
 
 def member(url: str, **patience: float) -> StreamClient:
-    client = StreamClient(url, TOKEN, group="search.nightly", client="c/1")
+    client = StreamClient(url, TOKEN, group="search.nightly", client="c-1")
     return quick(client, **({"save_every_s": 0} | patience))
 
 
@@ -44,10 +44,10 @@ class Group:
     def serve(self, exchange: Exchange) -> None:
         if exchange.method == "POST":
             return self.acknowledge(exchange)
-        assert exchange.query == {"group": "search.nightly", "client": "c/1", "ack": "manual"}
+        assert exchange.query == {"group": "search.nightly", "client": "c-1", "ack": "manual"}
         self.streams += 1
         offsets = list(self.checkpoints)
-        exchange.start("c1.of_no_use", group="search.nightly", client="c/1")
+        exchange.start("c1.of_no_use", group="search.nightly", client="c-1")
         exchange.frame("partitions", assigned=list(range(len(offsets))), revoked=[])
         for p, end in enumerate(self.ends):
             for offset in range(offsets[p], end):
@@ -59,7 +59,7 @@ class Group:
     def acknowledge(self, exchange: Exchange) -> None:
         assert exchange.path == "/v1/groups/search.nightly/ack"
         assert exchange.headers["content-type"] == "application/json"
-        assert exchange.body["client"] == "c/1"
+        assert exchange.body["client"] == "c-1"
         if self.refuse:
             status, reason, more = self.refuse.pop(0)
             return exchange.problem(status, reason, **more)
