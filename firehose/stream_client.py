@@ -35,7 +35,7 @@ from urllib.parse import quote, urlencode, urlsplit
 CONNECT_S = 10.0
 RETRY_AFTER_S_MAX = 600.0
 LINE_BYTES_MAX = 8 << 20
-_READ_BYTES = 1 << 16
+SAVE_EVENTS = 2_000
 
 log = logging.getLogger("stream_client")
 
@@ -111,10 +111,9 @@ class StreamClient:
         wanted.update(authors=_commas(authors), group=group, client=client, ack=group and "manual")
         self._wanted = {name: each for name, each in wanted.items() if each}
         self._token, self._group, self._client = token, group, client
-        self._acks_at, self._accept_gap = self._url.netloc, accept_gap
-        self._saved_s = time.monotonic()
+        self._acks_at, self._accept_gap, self._saved_s = self._url.netloc, accept_gap, 0.0
         self._unsaved: set[str] = set()  # partitions of which the group is not told yet
-        self._failures = self.duplicates = self.gaps = 0
+        self._failures = self._fresh = self.duplicates = self.gaps = 0
         self._cursor: str | None = None
         self._done: dict[str, int] = {}  # the last offset that is done with, by partition
         self._ends: dict[str, int] = {}  # `until`, as the first connection resolved it
@@ -138,7 +137,7 @@ class StreamClient:
 
     def save(self) -> None:
         """Write down what is done with, now: into the file, or to the group."""
-        self._saved_s = time.monotonic()
+        self._saved_s, self._fresh = time.monotonic(), 0
         if self._group and self._unsaved and self._acknowledged():
             self._unsaved.clear()
         if self._file and self._cursor:
@@ -160,7 +159,8 @@ class StreamClient:
                     self._note(kind, frame)
                 if kind == "end":
                     return
-                if time.monotonic() - self._saved_s >= self.save_every_s:
+                waited_s = time.monotonic() - self._saved_s
+                if waited_s >= self.save_every_s or self._fresh >= SAVE_EVENTS:
                     self.save()
         except _Broken:
             self._unsaved.clear()  # who is not connected is no member: the group gives it again
@@ -202,7 +202,7 @@ class StreamClient:
         if response.status // 100 == 2:
             return response
         try:
-            refused = Refused(response.status, dict(json.loads(response.read(_READ_BYTES))))
+            refused = Refused(response.status, dict(json.loads(response.read(1 << 16))))
         except (ValueError, TypeError):
             refused = Refused(response.status, {"title": response.reason})
         if response.status == 410:
@@ -224,6 +224,7 @@ class StreamClient:
         partition = str(event["partition"])
         self._done[partition] = max(event["offset"], self._done.get(partition, -1))
         self._unsaved.add(partition)
+        self._fresh += 1  # a group gives only so many ahead of what is acknowledged
 
     def _note(self, kind: str, frame: dict[str, Any]) -> None:
         """What a frame says that is no event. Raises where the stream ends before its time."""
@@ -285,7 +286,7 @@ def _frames_of(response: http.client.HTTPResponse, sock: Any) -> Iterator[dict[s
     rest, heard_s, silence_s = b"", time.monotonic(), 25.0
     sock.settimeout(silence_s)
     while True:
-        data = response.read1(_READ_BYTES)
+        data = response.read1(1 << 16)
         if not data:
             raise _Broken("the connection ended without an end frame")
         *lines, rest = (rest + data).split(b"\n")
@@ -333,14 +334,13 @@ def main(words: list[str]) -> int:
     logging.basicConfig(format="%(message)s")
     try:
         for event in StreamClient(token=os.environ.get("TOKEN", ""), **given):
-            sys.stdout.write(json.dumps(event) + "\n")
-            sys.stdout.flush()
+            print(json.dumps(event), flush=True)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # as with `| head`; Python flushes once more at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (StreamError, ValueError, OSError) as error:
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     return 0
 

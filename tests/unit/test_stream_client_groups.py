@@ -90,6 +90,13 @@ def test_many_events_are_acknowledged_at_once_and_the_last_at_the_end() -> None:
     assert group.acks == [{"0": 30, "1": 20}]
 
 
+def test_no_more_is_held_than_a_server_gives_ahead() -> None:
+    group = Group(2_500, 2_500)
+    with serving(group.serve) as server:
+        read(member(server.url, save_every_s=60))
+    assert group.acks == [{"0": 2_000}, {"0": 2_500, "1": 1_500}, {"1": 2_500}]
+
+
 def test_who_leaves_has_not_done_what_is_in_hand() -> None:
     group = Group(5)
     with serving(group.serve) as server:
