@@ -122,6 +122,16 @@ CLOCK_OFFSET_SECONDS = _gauge(
     (),
     "The clocks of the other id servers less this one's, as last compared; none without others.",
 )
+STREAMS = _gauge("streams", (), "Streams of the firehose over HTTP that are open now.")
+STREAM_EVENTS = _counter("stream_events", (), "Events sent over streams.")
+STREAM_BYTES = _counter("stream_bytes", (), "Bytes of frames sent over streams.")
+STREAM_SLOW_READERS = _counter(
+    "stream_slow_readers", (), "Streams cut off because their clients did not take what was sent."
+)
+STREAM_WINDOW_EVENTS = _gauge(
+    "stream_window_events", (), "The newest events, kept once for all streams; 0 without any."
+)
+STREAM_WINDOW_BYTES = _gauge("stream_window_bytes", (), "The size of their JSON.")
 
 DECLARED: Final[tuple[Metric, ...]] = (
     CALLS,
@@ -149,6 +159,12 @@ DECLARED: Final[tuple[Metric, ...]] = (
     IDS_GIVEN,
     LEASE_LEFT_SECONDS,
     CLOCK_OFFSET_SECONDS,
+    STREAMS,
+    STREAM_EVENTS,
+    STREAM_BYTES,
+    STREAM_SLOW_READERS,
+    STREAM_WINDOW_EVENTS,
+    STREAM_WINDOW_BYTES,
 )
 
 

@@ -11,7 +11,8 @@ class StreamLimits:
     `window_events`, `window_bytes`: how much of the log's newest events is kept, once for all
     streams; a client that is further behind because it does not take them is cut off. `stuck_s`: a
     client that takes nothing for so long is cut off without a word. `grace_s`: for a slow one to
-    take what is left and the last frame. `chunk_bytes`: written at once.
+    take what is left and the last frame. `chunk_bytes`: written at once. `socket_bytes`: for what
+    is on its way to one client (setsockopt's SO_SNDBUF, of which Linux makes twice as much).
 
     `replays`: streams that read the log by themselves at once, because they are not at its end;
     more take turns of `turn_s`. `members`: streams of groups. `unacked`: events a member may have
@@ -29,6 +30,7 @@ class StreamLimits:
     stuck_s: float = 60.0
     grace_s: float = 5.0
     chunk_bytes: int = 65_536
+    socket_bytes: int = 262_144
     replays: int = 16
     turn_s: float = 5.0
     members: int = 64

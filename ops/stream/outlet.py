@@ -1,6 +1,7 @@
 """The way out to one client: frames, heartbeats, and what becomes of those who do not take them."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,7 +41,6 @@ class Counts:
     events: int = 0
     bytes: int = 0
     slow: int = 0
-    refused: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,16 +106,22 @@ class Outlet:
         self._counts.bytes += len(data)
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
-    async def flushed(self, leave: Callable[[], bool] = bool) -> None:
-        """Wait until the client's side has taken what was written, or until `leave`."""
+    async def flushed(self, leave: Callable[[], bool] = bool, within_s: float = math.inf) -> bool:
+        """Wait until the client's side has taken what was written, or until `leave`; False: it has
+        not within `within_s`. Who takes nothing for very long is cut off."""
         began = time.monotonic()
-        while not self._connection.writable and not leave():
-            left = began + self._limits.stuck_s - time.monotonic()
-            if left <= 0:
-                self._cut()
-            await self.sleep(left)
-            self.check()
-        self._blocked_s += time.monotonic() - began
+        try:
+            while not self._connection.writable and not leave():
+                waited = time.monotonic() - began
+                if waited >= self._limits.stuck_s:
+                    self._cut()
+                if waited >= within_s:
+                    return False
+                await self.sleep(min(self._limits.stuck_s, within_s) - waited)
+                self.check()
+            return True
+        finally:
+            self._blocked_s += time.monotonic() - began
 
     def caught_up(self) -> None:
         """The client has all that there is."""

@@ -127,34 +127,39 @@ class Reader:
             raise Unavailable(f"the firehose has not answered for {limit:g} s")
 
     async def _from_log(self) -> None:
-        """Returns when the window has all that comes next, or when others are to have a turn."""
+        """Returns when the window has all that comes next, or when others are to have a turn: also
+        when the client takes too long, so that nobody waits for it."""
         source, outlet, place = self._source, self._outlet, self._place
+        await outlet.flushed()
         await source.turns.take(outlet, self.at)
         reading = Reading(source.log, place.selection, place.at, self._until)
         over = time.monotonic() + source.limits.turn_s
         try:
             while not reading.done and (self._until is not None or not source.window.has(place.at)):
                 lines, after = await source.read(lambda: _read(reading))
-                await self._send(lines)
+                if not await self._sent(lines):
+                    return
                 place.at = after
                 await outlet.beat(self.at)
                 if time.monotonic() > over and source.turns.wanted:
-                    break
+                    return
             if reading.done:
                 raise Ended("until", "all before `until` has been sent", retry=False)
         finally:
             source.turns.give_back()
             await asyncio.shield(source.read(reading.close))
 
-    async def _send(self, lines: list[Line]) -> None:
-        outlet, place = self._outlet, self._place
+    async def _sent(self, lines: list[Line]) -> bool:
+        outlet, limits = self._outlet, self._source.limits
         begin = size = 0
         for end, line in enumerate(lines, 1):
             size += len(line.data)
-            if size >= self._source.limits.chunk_bytes or end == len(lines):
-                await outlet.events(lines[begin:end], place.at)
-                await outlet.flushed()
+            if size >= limits.chunk_bytes or end == len(lines):
+                await outlet.events(lines[begin:end], self._place.at)
+                if not await outlet.flushed(within_s=limits.turn_s):
+                    return False
                 begin, size = end, 0
+        return True
 
 
 def _read(reading: Reading) -> tuple[list[Line], dict[int, int]]:

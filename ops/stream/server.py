@@ -1,6 +1,7 @@
 """The stream server as a host starts it."""
 
 import asyncio
+import resource
 import socket
 import ssl
 import threading
@@ -16,7 +17,15 @@ from firehose.checkpoint import Checkpoints
 from firehose.log import Log
 from idgen.clock import Clock
 from idgen.errors import Unavailable
-from ops.metrics import Sample
+from ops.metrics import (
+    STREAM_BYTES,
+    STREAM_EVENTS,
+    STREAM_SLOW_READERS,
+    STREAM_WINDOW_BYTES,
+    STREAM_WINDOW_EVENTS,
+    STREAMS,
+    Sample,
+)
 from ops.stream.application import Streams, application
 from ops.stream.connection import StreamConnection
 from ops.stream.limits import StreamLimits
@@ -29,6 +38,7 @@ from ops.stream.window import Window
 _START_S: Final = 10.0
 _CALL_THREADS: Final = 8
 _BACKLOG: Final = 1_024
+_OTHER_FILES: Final = 512
 
 
 class StreamServer:
@@ -79,7 +89,10 @@ class StreamServer:
                 f"cannot listen on {host}:{port}: {error.strerror}; stop who has it, or configure "
                 "another as listen.stream"
             ) from None
+        # Taken over by each connection: the kernel's own would grow to megabytes for a slow one.
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._limits.socket_bytes)
         self._address = (host, self._socket.getsockname()[1])
+        _allow_files(self._limits.connections)
         self._thread.start()
         if not self._up.wait(_START_S):
             raise Unavailable(f"the stream port {self.port} was not up within {_START_S:g} s")
@@ -104,7 +117,15 @@ class StreamServer:
 
     def samples(self) -> Iterable[Sample]:
         """What it has done, as a `Source` of metrics."""
-        return []
+        counts, window = self._counts, self._window
+        return [
+            Sample(STREAMS, (), counts.streams),
+            Sample(STREAM_EVENTS, (), counts.events),
+            Sample(STREAM_BYTES, (), counts.bytes),
+            Sample(STREAM_SLOW_READERS, (), counts.slow),
+            Sample(STREAM_WINDOW_EVENTS, (), len(window)),
+            Sample(STREAM_WINDOW_BYTES, (), window.size),
+        ]
 
     def _drain(self) -> None:
         assert self._streams is not None, "started"
@@ -154,6 +175,15 @@ class StreamServer:
             timeout_graceful_shutdown=None,
             backlog=_BACKLOG,
         )
+
+
+def _allow_files(connections: int) -> None:
+    """Let this process have so many connections open, as far as it may say so itself."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 class _Config(uvicorn.Config):

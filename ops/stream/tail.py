@@ -18,6 +18,7 @@ _log = logging.getLogger("dashcell.stream")
 POLL_RECORDS = 256
 POLL_MS = 500
 AGAIN_S = 0.5
+PIECES = 8
 
 
 class Tail:
@@ -42,7 +43,7 @@ class Tail:
         self._needed += 1
         if self._run is None:
             self._ready.clear()
-            self._run = _Run(self, self._log)
+            self._run = _Run(self, self._log, self._window)
             self._run.thread.start()
         await self._ready.wait()
         if not self._window.ready:
@@ -118,8 +119,10 @@ class Tail:
 class _Run:
     """One reading of the end, in a thread of its own."""
 
-    def __init__(self, tail: Tail, log: Log) -> None:
+    def __init__(self, tail: Tail, log: Log, window: Window) -> None:
         self._log = log
+        # In pieces, so that streams can take from the window between two of them.
+        self._piece_bytes = window.bytes_max // PIECES
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._work, name="stream tail", daemon=True)
         self._tail = tail
@@ -153,11 +156,21 @@ class _Run:
             following.close()
 
     def _poll(self, following: Following) -> None:
-        tail = self._tail
         try:
             records = following.poll(POLL_RECORDS, POLL_MS)
         except Unavailable as error:
             self._failed(error)
             return
-        lines = [line_of(record, read_event(record)) for record in records]
-        tail.tell(lambda: tail.came(self, lines))
+        piece: list[Line] = []
+        size = 0
+        for record in records:
+            line = line_of(record, read_event(record))
+            piece.append(line)
+            size += len(line.data)
+            if size >= self._piece_bytes:
+                self._came(piece)
+                piece, size = [], 0
+        self._came(piece)
+
+    def _came(self, lines: Sequence[Line]) -> None:
+        self._tail.tell(lambda: self._tail.came(self, lines))

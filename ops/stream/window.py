@@ -58,7 +58,7 @@ class Window:
 
     def __init__(self, events_max: int, bytes_max: int) -> None:
         self._events_max = events_max
-        self._bytes_max = bytes_max
+        self.bytes_max = bytes_max
         self._lines: deque[tuple[int, Line]] = deque()
         self._count = 0
         self._floor: list[int] = []
@@ -155,7 +155,7 @@ class Window:
         return found
 
     def _drop(self) -> None:
-        while len(self._lines) > self._events_max or self.size > self._bytes_max:
+        while len(self._lines) > self._events_max or self.size > self.bytes_max:
             _, line = self._lines.popleft()
             self.size -= len(line.data)
             self._floor[line.partition] = line.offset + 1
