@@ -97,6 +97,7 @@ class Outlet:
 
     async def events(self, lines: Sequence[Line], at: dict[int, int]) -> None:
         """Send events, and move `at` behind them."""
+        self.check()  # before `at` says that they were sent
         await self.write(self.framing.events(lines, at))
         self._counts.events += len(lines)
 

@@ -105,6 +105,7 @@ class Reader:
         outlet, place = self._outlet, self._place
         outlet.caught_up()
         while not place.overrun:
+            outlet.check()  # what is taken and not sent would be lost: the cursor is behind it
             lines = place.take(self._source.limits.chunk_bytes)
             if lines:
                 await outlet.events(lines, place.at)
