@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from starlette.applications import Starlette
@@ -15,15 +15,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from firehose.access import Client, Gate, Role
 from idgen.clock import Clock
 from idgen.errors import DashcellError, PermissionDenied, Throttled, Unavailable
-from ops.stream.asked import LAST_EVENT_ID, Asked, parse_asked
+from ops.stream.asked import LAST_EVENT_ID, Asked, Membership, parse_asked
 from ops.stream.connection import CONNECTION
 from ops.stream.frames import SSE, Framing
+from ops.stream.group_pages import CALLER, Groups, TooLarge, check_owner, refuse_ours
+from ops.stream.member import GroupMember
 from ops.stream.outlet import Caller, Counts, Ended, Gone, Outlet
 from ops.stream.problems import plain_problem, problem
-from ops.stream.reader import Reader, Resolved, Source, resolved
+from ops.stream.reader import Reader, Source, resolved
 
 _log = logging.getLogger("dashcell.stream")
-_CALLER = "caller"
 _RETRY_MS = 1_000
 _Answer = Callable[[Request], Awaitable[Response]]
 
@@ -38,7 +39,7 @@ class Door:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         try:
-            scope["state"][_CALLER] = self._admitted(scope)
+            scope["state"][CALLER] = self._admitted(scope)
         except DashcellError as error:
             await problem(error)(scope, receive, send)
             return
@@ -65,8 +66,11 @@ def _token(scope: Scope) -> str:
 class Streams:
     """The streams that are open, for the event loop's thread."""
 
-    def __init__(self, source: Source, gate: Gate, clock: Clock, counts: Counts) -> None:
+    def __init__(
+        self, source: Source, groups: Groups, gate: Gate, clock: Clock, counts: Counts
+    ) -> None:
         self.source = source
+        self.groups = groups
         self.counts = counts
         self.address = ""
         self.draining = False
@@ -77,11 +81,15 @@ class Streams:
 
     async def stream(self, request: Request) -> Response:
         """GET /v1/stream."""
-        caller: Caller = request.scope["state"][_CALLER]
+        caller: Caller = request.scope["state"][CALLER]
         _check_role(caller.client, Role.READ)
         asked = parse_asked(
             request.scope["query_string"], request.headers.get(LAST_EVENT_ID), self._clock
         )
+        if asked.member is not None:
+            refuse_ours(asked.member.group)
+            check_owner(caller.client, asked.member.group)
+            self.groups.check_room()
         return _Streaming(self, caller, asked, request)
 
     @contextmanager
@@ -145,43 +153,63 @@ class _Streaming(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve it."""
+        log, asked = self._streams.source.log, self._asked
+        sse = SSE in self._request.headers.get("accept", "")
+        framing = Framing(log.identity, log.partitions, sse=sse, each=asked.each)
         try:
             with self._streams.counted(self._caller.client):
-                await self._places(send)
+                if asked.member is None:
+                    await self._by_places(framing, send)
+                else:
+                    await self._as_member(asked.member, framing, send)
         except Gone:
             return
         except DashcellError as error:  # before the first frame
             await problem(error)(scope, receive, send)
 
-    async def _places(self, send: Send) -> None:
+    async def _by_places(self, framing: Framing, send: Send) -> None:
         source = self._streams.source
-        log, asked = source.log, self._asked
-        sse = SSE in self._request.headers.get("accept", "")
-        framing = Framing(log.identity, log.partitions, sse=sse, each=asked.each)
         try:
             # First the tail, then the places: so whoever begins at the end is in the window.
             await source.tail.need()
-            where = await source.call(lambda: resolved(log, asked))
+            where = await source.call(lambda: resolved(source.log, self._asked))
             with self._streams.outlet(self._request, send, self._caller, framing) as outlet:
-                reader = Reader(source, outlet, asked, where)
-                try:
-                    await outlet.start(self._told(where), framing.cursor(where.start))
-                    await reader.run()
-                except Ended as ended:
-                    await outlet.end(ended, reader.at())
+                told = {"from": where.start, **({"until": where.until} if where.until else {})}
+                await self._run(outlet, Reader(source, outlet, self._asked, where), told)
         finally:
             source.tail.spare()
 
-    def _told(self, where: Resolved) -> dict[str, object]:
+    async def _as_member(self, asked: Membership, framing: Framing, send: Send) -> None:
+        streams, name = self._streams, (asked.group, asked.client)
+        checkpoints = streams.groups.checkpoints
+        with streams.outlet(self._request, send, self._caller, framing) as outlet:
+            member = GroupMember(
+                streams.source, checkpoints, outlet, asked, self._asked.selection, streams.address
+            )
+            streams.groups.enter(name, member)
+            try:
+                told = {"from": {}, "group": asked.group, "client": asked.client}
+                await self._run(outlet, member, told)
+            finally:
+                streams.groups.leave(name, member)
+
+    async def _run(
+        self, outlet: Outlet, feed: Reader | GroupMember, places: Mapping[str, object]
+    ) -> None:
+        try:
+            await outlet.start(self._told(places), outlet.framing.cursor(feed.at()))
+            await feed.run()
+        except Ended as ended:
+            await outlet.end(ended, feed.at())
+
+    def _told(self, places: Mapping[str, object]) -> dict[str, object]:
         streams, selection = self._streams, self._asked.selection
         told: dict[str, object] = {
             "server": streams.address,
             "partitions": streams.source.log.partitions,
-            "from": where.start,
+            **places,
             "heartbeat_ms": round(streams.source.limits.heartbeat_s * 1000),
         }
-        if where.until is not None:
-            told["until"] = where.until
         if selection.kinds:
             told["kinds"] = sorted(selection.kinds)
         if selection.authors:
@@ -191,8 +219,15 @@ class _Streaming(Response):
 
 def application(streams: Streams, gate: Gate) -> ASGIApp:
     """All of it."""
+    groups = streams.groups
     inside = Starlette(
-        routes=[Route("/v1/stream", _told_errors(streams.stream), methods=["GET"])],
+        routes=[
+            Route("/v1/stream", _told_errors(streams.stream), methods=["GET"]),
+            Route("/v1/groups", _told_errors(groups.listed), methods=["GET"]),
+            Route("/v1/groups/{group}", _told_errors(groups.described), methods=["GET"]),
+            Route("/v1/groups/{group}", _told_errors(groups.deleted), methods=["DELETE"]),
+            Route("/v1/groups/{group}/ack", _told_errors(groups.ack), methods=["POST"]),
+        ],
         exception_handlers={HTTPException: _http_error, Exception: _failed},
     )
     return Door(gate, inside)
@@ -204,6 +239,8 @@ def _told_errors(answer: _Answer) -> _Answer:
             return await answer(request)
         except DashcellError as error:
             return problem(error)
+        except TooLarge as error:
+            return error.answer()
 
     return told
 

@@ -15,9 +15,11 @@ class StreamLimits:
     is on its way to one client (setsockopt's SO_SNDBUF, of which Linux makes twice as much).
 
     `replays`: streams that read the log by themselves at once, because they are not at its end;
-    more take turns of `turn_s`. `members`: streams of groups. `unacked`: events a member may have
-    that are not acknowledged. `commit_s`: between two automatic checkpoints. `down_s`: for so long
-    streams at the end outlive a log that does not answer.
+    more take turns of `turn_s`. `members`: streams of groups, each with `member_events` in hand.
+    `unacked`: events a client has not acknowledged, after which its member is given no more (it may
+    be one poll above). `session_ms`: without a poll for so long a member is taken for dead.
+    `commit_s`: between two automatic checkpoints. `down_s`: for so long streams at the end outlive
+    a log that does not answer.
     """
 
     connections: int = 2_048
@@ -34,6 +36,7 @@ class StreamLimits:
     replays: int = 16
     turn_s: float = 5.0
     members: int = 64
+    member_events: int = 512
     unacked: int = 10_000
     session_ms: int = 10_000
     commit_s: float = 1.0

@@ -136,9 +136,9 @@ class Outlet:
             blocked > 0.5 * (time.monotonic() - self._caught_up_at)
         )
 
-    async def rest(self, at: At) -> None:
-        """Wait for anything to happen, with heartbeats that say `at`."""
-        await self.sleep(self._beat_at - time.monotonic())
+    async def rest(self, at: At, until: float = math.inf) -> None:
+        """Wait for anything to happen, or `until`, with heartbeats that say `at`."""
+        await self.sleep(min(until, self._beat_at) - time.monotonic())
         await self.beat(at)
 
     async def beat(self, at: At) -> None:
@@ -182,16 +182,17 @@ class Outlet:
         more = {"floor": ended.floor} if ended.floor else {}
         told = {"reason": ended.reason, "message": str(ended), "retry": ended.retry, **more}
         data = self.framing.frame("end", told, self.framing.cursor(at))
-        until = time.monotonic() + self._limits.grace_s
-        if not await self._let_out(until):
+        if not await self.let_out():
             self._connection.abort()
             return
         self._counts.bytes += len(data)
         await self._send({"type": "http.response.body", "body": data, "more_body": False})
-        if not await self._let_out(until):
+        if not await self.let_out():
             self._connection.abort()
 
-    async def _let_out(self, until: float) -> bool:
+    async def let_out(self) -> bool:
+        """Whether the client's side has taken, after a grace, all that was written."""
+        until = time.monotonic() + self._limits.grace_s
         while not self._connection.writable:
             left = until - time.monotonic()
             if left <= 0:

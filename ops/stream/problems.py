@@ -59,7 +59,7 @@ def problem(error: DashcellError) -> Response:
     if isinstance(error, BadRequest):
         more["field"] = error.field
     if isinstance(error, CursorTooOld):
-        more["floor"] = error.floor.decode()
+        more["floor"] = error.floor.decode("ascii", "ignore")
     if isinstance(error, Elsewhere):
         more["server"] = error.server
     if isinstance(error, Throttled | Unavailable):

@@ -28,6 +28,7 @@ from ops.metrics import (
 )
 from ops.stream.application import Streams, application
 from ops.stream.connection import StreamConnection
+from ops.stream.group_pages import Groups
 from ops.stream.limits import StreamLimits
 from ops.stream.outlet import Counts
 from ops.stream.reader import Source
@@ -148,7 +149,8 @@ class StreamServer:
         calls = ThreadPoolExecutor(_CALL_THREADS, "stream call")
         turns = Turns(limits.replays)
         source = Source(self._log, self._window, tail, turns, readers, calls, limits)
-        self._streams = Streams(source, self._gate, self._clock, self._counts)
+        groups = Groups(source, self._checkpoints, self._clock)
+        self._streams = Streams(source, groups, self._gate, self._clock, self._counts)
         self._streams.address = f"{self._address[0]}:{self.port}"
         self._server = _Server(self._uvicorn(self._streams), self._up)
         try:
