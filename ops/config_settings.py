@@ -147,6 +147,7 @@ class Listen(Section, frozen=True, kw_only=True):
     ] = 1
     idgen: Annotated[Port, Meta(description="idgen's Thrift port.")] = 0
     firehose: Annotated[Port, Meta(description="The firehose's Thrift port.")] = 0
+    stream: Annotated[Port, Meta(description="The firehose's HTTP port, for streams.")] = 0
     admin: Annotated[
         Port, Meta(description="The admin HTTP port of a service run by `cellctl serve`.")
     ] = 0

@@ -10,8 +10,10 @@ from firehose.receipts import NewEvent
 from firehose.writes import Ids, Writes
 from ops import firehose_values as values
 from ops.config import Config
+from ops.stream.server import StreamServer
 from ops.template.host import ServiceParts
 from ops.template.service import Handler, ThriftService
+from ops.template.tls import server_context
 from ops.wiring.seams import Seams
 from router.tokens import TokenGate
 
@@ -26,9 +28,20 @@ def firehose_parts(config: Config, seams: Seams, ids: Ids) -> ServiceParts:
     writes = Writes(log, ids, clock, config.ingest.backfill)
     handler = FirehoseHandler(log, writes, gate, clock, config.firehose.retention_ms)
     closing.callback(handler.close)
+    stream = StreamServer(
+        log,
+        seams.checkpoints(),
+        gate,
+        clock,
+        config.listen.host,
+        config.listen.stream,
+        tls=server_context(config.listen_tls),
+    )
     return ServiceParts(
         service=firehose_service(handler),
         port=config.listen.firehose,
+        beside={"stream": stream},
+        sources=[stream.samples],
         readiness={"tokens": lambda: gate.trouble if gate.age_ms is None else ""},
         close=closing.close,
     )

@@ -15,7 +15,7 @@ from ops.embedded import Embedded, EmbeddedCell
 from ops.firehose_service import firehose_parts
 from ops.found import FoundPlatform
 from ops.idgen_service import idgen_service
-from ops.metrics import Sample
+from ops.metrics import Sample, Source
 from ops.platform_port import Platform
 from ops.roles import dashboard_sources, info_of, ingest_source
 from ops.stack.state import FolderLock, clear_state, write_state
@@ -47,6 +47,7 @@ class RunningEmbedded:
         self._stopping = threading.Lock()
         self._stopped = False
         self._servers: list[Listener] = []
+        self._sources: list[Source] = []
         self._closing = ExitStack()
         self._host: ServiceHost | None = None
         self._embedded = Embedded(
@@ -105,7 +106,7 @@ class RunningEmbedded:
             service=dashboard_service(self._embedded.dashboard),
             port=listen.router,
             readiness={"cells": self._trouble, "relays": self._relays_trouble},
-            sources=[self._samples],
+            sources=[self._samples, *self._sources],
             listening=lambda endpoints: self._register("router", endpoints),
         )
         self._host = ServiceHost("router", parts, self._config)
@@ -119,6 +120,7 @@ class RunningEmbedded:
     def _serve_firehose(self) -> None:
         parts = firehose_parts(self._config, self._embedded.seams, self._embedded.snowflake)
         self._closing.callback(parts.close)
+        self._sources += parts.sources
         assert parts.service is not None, "the role has a Thrift port"
         host = self._config.listen.host
         thrift = self._serve(parts.service, parts.port)
