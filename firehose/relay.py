@@ -189,8 +189,10 @@ class Relay:
             partition,
             start,
             found,
-            "the root has forgotten them before they were relayed: restore or bootstrap the cells "
-            "of the group, delete its topic, and let the relay fill it anew",
+            "the root has forgotten them before they were relayed, so cells of the group that have "
+            "not got them otherwise have to be restored or added anew. Stop its relays, delete its "
+            f"topic and, by `cellctl firehose delete {self._group} --execute`, how far they were, "
+            "and let a relay fill it anew",
         )
 
     def _begin(self, starts: Mapping[int, int]) -> None:

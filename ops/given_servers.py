@@ -21,6 +21,7 @@ def given_addresses(servers: Servers) -> dict[str, list[str]]:
         "servers.zookeeper": servers.zookeeper.partition("/")[0],  # behind it: kazoo's chroot
         "servers.kafka": servers.kafka,
     }
+    settings |= {f"servers.groups.{group}": kafka for group, kafka in servers.groups.items()}
     for cell, own in servers.cells.items():
         for key in CellServers.__struct_fields__:
             settings[f"servers.cells.{cell}.{key}"] = getattr(own, key)
@@ -52,7 +53,7 @@ def _addresses(setting: str, text: str) -> Iterator[str]:
     for word in text.split(","):
         address = word.strip().rpartition("://")[2]
         host, _, port = address.rpartition(":")
-        default = _PORTS.get(setting)
+        default = _PORTS.get("servers.kafka" if ".groups." in setting else setting)
         has_port = bool(host) and port.isdigit()
         yield address if has_port or default is None else f"{address}:{default}"
 

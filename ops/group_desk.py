@@ -49,7 +49,12 @@ class GroupDesk:
     ) -> RewindPlan:
         """What a rewind would do."""
         seams, info = self._seams, self._cell_of(name)
-        self._refuse_relay(name, "it goes on where its log ends, whatever its checkpoints are")
+        if cells := self._relay_of(name):
+            raise Refused(
+                "relay",
+                f"group {name} is the relay of the cells of group {cells}: it goes on where their "
+                "log ends, whatever its checkpoints are; rewind the cells instead",
+            )
         log, applied = seams.firehose(), None
         if info is not None:
             if info.state not in APPLYING:
@@ -96,7 +101,6 @@ class GroupDesk:
                 f"group {name} is how cell {view.cell} reads the firehose: it can be deleted "
                 f"after `cellctl retire-cell {view.cell}`",
             )
-        self._refuse_relay(name, "it is how the cells of the group read the firehose")
         clients = self._clients(name)
         if clients:
             raise Refused(
@@ -128,11 +132,6 @@ class GroupDesk:
         """The cells whose relays a group is made of; empty: it is of others."""
         groups = groups_of(read_cells(self._seams.registry))
         return next((cells for cells in groups if group_of_relay(cells) == name), "")
-
-    def _refuse_relay(self, name: str, why: str) -> None:
-        cells = self._relay_of(name)
-        if cells:
-            raise Refused("relay", f"group {name} is the relay of cells' group {cells}: {why}")
 
     def _cell_of(self, name: str) -> CellInfo | None:
         """The cell whose workers are the group, unless it has been retired."""

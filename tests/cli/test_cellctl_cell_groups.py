@@ -96,8 +96,8 @@ def test_the_relay_is_told_by_status_and_as_a_group_of_the_firehose(site: Shell)
     assert all(ends == first for ends in others), "all of them in the root's offsets"
     assert told[1]["events"] == 0
     for words, why in (
-        (("rewind", "relay-east", "--to-earliest"), "whatever its checkpoints are"),
-        (("delete", "relay-east"), "how the cells of the group read"),
+        (("rewind", "relay-east", "--to-earliest"), "rewind the cells instead"),
+        (("delete", "relay-east"), "live members"),
     ):
         assert why in refused(site, 5, "firehose", *words)
     done = site.json("firehose", "rewind", "cell-b", "--to-earliest", "--pause", "--execute")

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from cell import keys
 from cell.commands import SliceArrived
@@ -35,6 +36,7 @@ from ops.config_settings import Platform
 from ops.creation import tell_servers
 from ops.readyz import not_ready_because
 from ops.table_hash import table_hash
+from ops.wiring.seams import group_log_name
 from ops.wiring.stack import StackSeams
 from router.cells import CellInfo
 from router.cluster import agree, values_of
@@ -101,15 +103,16 @@ class World:
         print(f"DASHCELL_SIM_SEED={seed}")
         self.rnd = random.Random(seed)
         self.folder = folder
-        self.zookeeper, kafka = servers.zookeeper(), servers.kafka()
+        self.zookeeper, self.kafka = servers.zookeeper(), servers.kafka()
         section = Platform(data=str(folder), profile="stack", partitions=PARTITIONS)
-        self.seams = StackSeams(Config(platform=section), self.zookeeper)
+        self.config = Config(platform=section)
+        self.seams = StackSeams(self.config, self.zookeeper)
         nowhere = ("127.0.0.1:1",)
         cells = [
             CellInfo(name, hbase_thrift1=nowhere, hbase_thrift2=nowhere, redis="h:1", group=group)
             for name, group in {"a": "", "b": GROUP, "c": GROUP, "d": GROUP}.items()
         ]
-        tell_servers(self.seams.registry, kafka, cells)
+        tell_servers(self.seams.registry, self.kafka, cells)
         self.root, self.topic = self.seams.firehose(), self.seams.group_log(GROUP)
         agree(self.seams.registry, values_of(self.root))
         self.drawn = Drawn(self.rnd)
@@ -236,8 +239,9 @@ def test_relays_killed_at_random_instants_leave_no_gap_and_no_other_order(world:
             world.relayed()
     world.relayed()
     # As one does that was overtaken between its poll and its append.
-    place = world.topic.spans()[0].end - TWICE
-    world.topic.append([(0, r.value) for r in world.topic.read(0, place, TWICE, 5_000)])
+    end, p = max((span.end, p) for p, span in enumerate(world.topic.spans()))
+    last = world.topic.read(p, end - TWICE, TWICE, 5_000)
+    world.topic.append([(p, record.value) for record in last])
     ends = [span.end for span in world.root.spans()]
     repeated = sum(_repeated(world, p, end) for p, end in enumerate(ends))
     fresh = world.behind()
@@ -333,6 +337,29 @@ def test_what_no_relay_wrote_stops_relay_and_cells_with_a_word_on_what_to_do(wor
     world.write(10)
     world.cells["a"].settle()
     assert world.cells["a"].failure is None
+
+
+def test_a_topic_that_was_deleted_is_filled_anew_and_cells_go_on_where_they_were(
+    world: World,
+) -> None:
+    world.cells.pop("b").stop()
+    admin = AdminClient({"bootstrap.servers": world.kafka})
+    (deleted,) = admin.delete_topics([group_log_name(GROUP)]).values()
+    deleted.result(60)
+    seams = StackSeams(world.config, world.zookeeper)  # a new process: it knows of no topic
+    try:
+        world.start()
+        world.topic = seams.group_log(GROUP)
+        world.relayed()
+        again = Cell(seams, "b", world.folder)
+        world.write(100)
+        assert again.settle() == world.cells["a"].settle()
+        assert again.failure is None
+        again.stop()
+    finally:
+        for one in list(world.relays):
+            world.kill(one)
+        seams.close()
 
 
 def _red(admin: str) -> str:
