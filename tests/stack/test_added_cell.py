@@ -1,6 +1,8 @@
-"""A third cell is added to a platform of real servers that is written to all the while.
+"""A third cell is added to a platform of real servers that is written to all the while: the first
+one of a group, behind a relay.
 
-Its mover is killed at half way; then the readers of the first cell move away, and it goes.
+Its mover and the relay are killed at half way; then the readers of the first cell move away, and it
+goes.
 """
 
 import os
@@ -20,7 +22,7 @@ from ops import addresses
 from ops.config import Config
 from ops.config_settings import Mover
 from ops.config_settings import Platform as PlatformSection
-from ops.platform_port import CellView, NewCell
+from ops.platform_port import CellView, GroupStatus, NewCell
 from ops.running_stack import RunningStack
 from ops.table_hash import table_hash
 from ops.wiring.stack import StackSeams
@@ -148,12 +150,13 @@ def test_a_cell_is_added_under_load_and_its_mover_is_killed_at_half_way(world: W
     world.life.body = "a small post"  # what is written meanwhile is not to fill the disk
     world.write_on()
     cells = world.running.platform.cells
-    plan = cells.add_plan(NewCell("c", "a", sample=0.2))
-    assert (plan.new.donor, plan.blockers) == ("a", ())
+    plan = cells.add_plan(NewCell("c", "a", sample=0.2, group="east"))
+    assert (plan.new.donor, plan.blockers, plan.beside) == ("a", (), ())
     assert 0.2 < plan.posts / len(world.life.posts) < 5
     cells.add(plan.new)
     until("half of it is copied", lambda: _copied(world) > 0.3, PATIENCE_S)
-    world.running.supervisor.kill("mover", signal.SIGKILL)
+    for child in ("mover", "relay-east"):
+        world.running.supervisor.kill(child, signal.SIGKILL)
     assert _copied(world) < 1, "nothing was left to be done again"
     with pytest.raises(Refused, match="bootstrapping"):
         cells.change("c", "activate")
@@ -166,6 +169,8 @@ def test_a_cell_is_added_under_load_and_its_mover_is_killed_at_half_way(world: W
     assert record.rows <= len(world.life.posts) + 4 * 200
     world.rest()
     assert len({world.posts_hash(name) for name in "abc"}) == 1
+    until("all is brought", lambda: _group(world).events == 0, PATIENCE_S)
+    assert (_group(world).name, _group(world).cells, _group(world).relays) == ("east", ("c",), 1)
     assert world.look() == {"a", "b"}
 
 
@@ -190,10 +195,16 @@ def test_a_platform_starts_with_the_cells_that_it_has_now(world: World) -> None:
     world.stop()
     world.start(PlatformSection(data=str(world.folder), profile="stack"))
     assert not _children(world, "-a")
+    assert _children(world, "-east") == ["relay-east"]
     for name in "bc":
         own = {f"hbase-{name}-thrift2", f"redis-{name}", f"ingest-{name}", f"dashboard-{name}"}
         assert own <= set(_children(world, f"-{name}"))
     assert world.look() == {"b", "c"}
+
+
+def _group(world: World) -> GroupStatus:
+    (group,) = world.running.platform.status().groups
+    return group
 
 
 def _copied(world: World) -> float:
