@@ -206,10 +206,12 @@ class Relay:
     def _look(self, member: Member) -> None:
         """Every so often: note where the root ends, and begin again what retention has emptied."""
         now_ms = self._clock.monotonic_ms()
-        if now_ms < self._look_at_ms or not self._next:
+        if now_ms < self._look_at_ms:
             return
         self._look_at_ms = now_ms + self._settings.look_ms
         self._seen.note([span.end for span in self._root.spans()])
+        if not self._next:
+            return
         spans = self._topic.spans()
         owned = self._next.keys() & member.owned
         self._begin({p: self._next[p] for p in sorted(owned) if spans[p].start == spans[p].end})

@@ -12,10 +12,12 @@ from collections.abc import Collection, Sequence
 from cell.commands import GroupRewound, encode
 from cell.ingest import group_of
 from firehose.checkpoint import Checkpoints
-from firehose.groups import look_at, plan_rewind
+from firehose.codec import UnknownKind
+from firehose.groups import Group, look_at, plan_rewind
 from firehose.relay import group_of as group_of_relay
+from firehose.relayed import RelayGap
 from firehose.rewind import Target
-from idgen.errors import DeadlineExceeded
+from idgen.errors import Corrupt, DeadlineExceeded, Unavailable
 from ops.groups_port import GroupView, RewindPlan
 from ops.wiring.seams import Seams
 from router.cells import APPLYING, CellInfo, CellState, groups_of, read_cells
@@ -38,7 +40,7 @@ class GroupDesk:
             name = group_of(info.name)
             if info.group and name in self._checkpoints(name).groups():
                 found.add(name)
-        return [self._view(name, timed=timed) for name in sorted(found)]
+        return [self._seen(name, timed=timed) for name in sorted(found)]
 
     def describe(self, name: str) -> GroupView:
         """One group."""
@@ -110,6 +112,17 @@ class GroupDesk:
         if execute:
             self._checkpoints(name).delete(name)
         return view
+
+    def _seen(self, name: str, *, timed: bool) -> GroupView:
+        """A group among all; a cell whose relay's log is damaged hides none of the others."""
+        try:
+            return self._view(name, timed=timed)
+        except (Corrupt, RelayGap, UnknownKind, Unavailable) as error:
+            info = self._cell_of(name)
+            if info is None or not info.group:
+                raise
+            members = tuple(self._checkpoints(name).members(name))
+            return GroupView(Group(name, members, (), ""), info.name, trouble=str(error))
 
     def _view(self, name: str, *, timed: bool) -> GroupView:
         """By the firehose itself also for a cell behind a relay: how far it is behind what has

@@ -11,11 +11,13 @@ from firehose.rewind import Step, Target
 @dataclass(frozen=True, slots=True)
 class GroupView:
     """A group; `cell`: whose ingest workers it is made of; `relay`: the group of cells whose relays
-    it is made of; both empty for one that others run."""
+    it is made of; both empty for one that others run. `trouble`: why it is not known how far it is,
+    for a cell behind a relay whose log is damaged; empty otherwise."""
 
     group: Group
     cell: str = ""
     relay: str = ""
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)

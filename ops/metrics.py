@@ -97,7 +97,7 @@ RELAY_LAG_SECONDS = _gauge(
     "relay_lag_seconds",
     ("group",),
     "How far this relay is behind the firehose in its partitions: the age of the oldest event that "
-    "it has not brought to its group's log.",
+    "it has not brought to its group's log. None where it has stopped.",
 )
 RELAY_STOPPED = _gauge(
     "relay_stopped",

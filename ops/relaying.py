@@ -57,19 +57,21 @@ class RelayWorker:
     def samples(self) -> Iterable[Sample]:
         """Its metrics."""
         group = (self._cells,)
-        return [
-            Sample(RELAY_LAG_SECONDS, group, self.relay.lag_ms / 1000),
+        found = [
             Sample(RELAY_EVENTS, group, self.relay.stats.records),
             Sample(RELAY_STOPPED, group, float(self.stopped)),
         ]
+        if not self.stopped:  # it does not look where the root ends
+            found.append(Sample(RELAY_LAG_SECONDS, group, self.relay.lag_ms / 1000))
+        return found
 
 
 class HostedRelay:
     """A relay that runs beside others in one process: a thread that is its own supervisor."""
 
-    def __init__(self, cells: str, relay: Relay) -> None:
+    def __init__(self, cells: str, relay: Relay, hold_s: float = HOLD_S) -> None:
         self._stop = threading.Event()
-        self.worker = RelayWorker(cells, relay)
+        self.worker = RelayWorker(cells, relay, hold_s)
         self._thread = threading.Thread(target=self._run, name=f"relay {cells}", daemon=True)
 
     def start(self) -> None:

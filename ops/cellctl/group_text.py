@@ -19,9 +19,10 @@ def summary(view: GroupView) -> dict[str, object]:
         "cell": view.cell,
         "relay": view.relay,
         "members": len(group.members),
-        "events": group.events,
-        "gone": group.gone,
+        "events": None if view.trouble else group.events,
+        "gone": None if view.trouble else group.gone,
         "seconds": group.seconds,
+        "trouble": view.trouble,
     }
 
 
@@ -58,10 +59,13 @@ def draw_groups(views: Sequence[GroupView]) -> None:
             Text(harmless(group.name)),
             f"relay of {view.relay}" if view.relay else view.cell or "-",
             f"{len(group.members):,}",
-            _events(group.events, group.gone),
+            "unknown" if view.trouble else _events(group.events, group.gone),
             _seconds(group.seconds),
         )
     console().print(table if views else "no groups read the firehose")
+    for view in views:
+        if view.trouble:
+            console().print(Text(harmless(f"{view.group.name}: {view.trouble}")))
 
 
 def draw_lag(view: GroupView) -> None:

@@ -83,7 +83,7 @@ def _cells(cells: tuple[CellStatus, ...]) -> Table:
 
 
 def _groups(groups: tuple[GroupStatus, ...]) -> Table:
-    table = _table("groups", "name", "cells", "relays", "events to bring", "lag")
+    table = _table("cell groups", "name", "cells", "relays", "events to bring", "lag")
     for group in groups:
         relays = Text(str(group.relays), style="green" if group.relays else "red")
         events = "unknown" if group.events is None else f"{group.events:,}"

@@ -1,6 +1,7 @@
 """A cell is added behind a relay, and the relay looked at, as docs/groups.md tells: by cellctl, at
 an embedded platform in a process of its own, which is killed."""
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from ops import addresses
+from ops.config import load_config
+from ops.wiring.embedded import EmbeddedSeams
 from tests.cli.shell import Shell
 from tests.contract.patience import until
 
@@ -26,6 +29,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     (folder / "dashcell.toml").write_text(config)
     found = Shell(folder)
     found.done("up", "--detach")
+    (folder / "dashcell.toml").unlink()  # for the making alone: a cell is added
     try:
         for reader in READERS:
             found.done("follow", str(reader), "88")
@@ -102,6 +106,36 @@ def test_the_relay_is_told_by_status_and_as_a_group_of_the_firehose(site: Shell)
         assert why in refused(site, 5, "firehose", *words)
     done = site.json("firehose", "rewind", "cell-b", "--to-earliest", "--pause", "--execute")
     assert done["replayed"] == sum(first)
+
+
+def test_a_damaged_log_is_told_and_made_anew(site: Shell) -> None:
+    config = load_config(overrides={"platform.data": str(site.folder)})
+    seams = EmbeddedSeams(config)
+    seams.group_log("east").append([(p, b"of somebody else") for p in range(8)])
+    seams.close()
+    token = site.json("publish", "88", "meanwhile")["token"]
+
+    def red() -> bool:
+        (router,) = (s for s in services(site) if s["name"] == "router")
+        return all(word in router["detail"] for word in ("ingest of cell b", "relay of group east"))
+
+    until("it is red", red, PATIENCE_S)
+    assert "delete the topic" in site.run("status").stdout
+    listed = {row["group"]: row for row in site.json("firehose", "groups")}
+    assert "was not written by a relay" in listed["cell-b"]["trouble"]
+    assert (listed["cell-b"]["events"], listed["cell-a"]["trouble"]) == (None, "")
+    assert "unknown" in site.done("firehose", "groups")
+    site.done("down")
+    for file in site.folder.glob("group-east.db*"):
+        file.unlink()
+    site.done("up", "--detach")
+    pages(site, token)
+    until("all have applied all", site.caught_up, PATIENCE_S)
+    assert site.json("diff-cells", "a", "b")["found"] == 0
+
+
+def services(site: Shell) -> list[dict[str, str]]:
+    return json.loads(site.run("status", "--json").stdout)["status"]["services"]
 
 
 def test_a_group_with_a_cell_that_there_is_not_is_told(tmp_path: Path) -> None:
