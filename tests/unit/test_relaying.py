@@ -1,4 +1,4 @@
-"""A relay as a service hosts it: what it says while it must not go on, and how it is tried again."""
+"""A relay as a service hosts it: what it says while it must not go on; how it is tried again."""
 
 import threading
 from collections.abc import Iterator
