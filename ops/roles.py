@@ -128,6 +128,19 @@ class _Joint:
         self.at_end(clients.close)
         return clients
 
+    def own_ids(self) -> tuple[Snowflake, ClockWatch]:
+        """Ids of a worker id of this process's own, which has started. Raises Refused for a clock
+        that is off those of the id servers."""
+        seams = self.seams
+        peers = RegisteredPeers(seams.registry, self.id, peer_context(self.config.listen_tls))
+        watch = ClockWatch(peers, seams.clock)
+        if trouble := watch.compare().trouble:
+            raise Refused("clock", trouble)
+        snowflake = Snowflake(seams.leases, seams.clock, self.id)
+        self.at_end(snowflake.stop)
+        snowflake.start()
+        return snowflake, watch
+
     def homes(self) -> tuple[RouteTable, WireCells]:
         copies = Path(self.config.platform.data) / "routes"
         copies.mkdir(parents=True, exist_ok=True)
@@ -143,14 +156,7 @@ class _Joint:
 
 
 def _idgen(joint: _Joint) -> ServiceParts:
-    seams = joint.seams
-    peers = RegisteredPeers(seams.registry, joint.id, peer_context(joint.config.listen_tls))
-    watch = ClockWatch(peers, seams.clock)
-    if trouble := watch.compare().trouble:
-        raise Refused("clock", trouble)
-    snowflake = Snowflake(seams.leases, seams.clock, joint.id)
-    joint.at_end(snowflake.stop)
-    snowflake.start()
+    snowflake, watch = joint.own_ids()
     return ServiceParts(
         service=idgen_service(snowflake, watch),
         port=joint.config.listen.idgen,
@@ -261,9 +267,18 @@ def relay_of(seams: Seams, group: str, client: str, settings: RelaySettings | No
 
 
 def _firehose(joint: _Joint) -> ServiceParts:
-    parts = firehose_parts(joint.config, joint.seams, joint.ids())
+    # Asking an id server would cost as much as all else of appending one event.
+    snowflake, watch = joint.own_ids()
+    parts = firehose_parts(joint.config, joint.seams, snowflake)
     joint.at_end(parts.close)
-    return replace(parts, listening=joint.listening, close=joint.close)
+    return replace(
+        parts,
+        worker=watch,
+        readiness={**parts.readiness, "lease": snowflake.obstacle},
+        sources=[*parts.sources, id_source(snowflake, watch)],
+        listening=joint.listening,
+        close=joint.close,
+    )
 
 
 def info_of(

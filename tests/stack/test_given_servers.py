@@ -11,13 +11,19 @@ import pytest
 
 from cell.dashboard import Context, NewFollow, PageQuery
 from cell.ingest import group_of
+from firehose.access import Role
 from firehose.event import Draft
+from idgen.errors import Unauthenticated
+from idgen.idl import load
+from idgen.ids import decompose
 from ops import addresses
 from ops.config_settings import CellServers, Config, Ingest, Listen, Platform, ZooKeeper
 from ops.config_settings import Servers as ServersSection
 from ops.running_stack import RunningStack
 from ops.stack.state import read_state
+from ops.thrift_calls import Channel
 from ops.wiring.stack import StackSeams
+from router.tokens import Wanted
 from tests.conftest import Servers
 from tests.contract.patience import until
 
@@ -102,6 +108,37 @@ def test_a_post_reaches_its_follower(running: RunningStack) -> None:
     assert entry.id == published.id
     direct = running.platform.dashboard("a").page(CONTEXT, query)
     assert direct.entries == (entry,)
+
+
+def test_a_program_without_cells_appends_and_reads(running: RunningStack) -> None:
+    wire = load("firehose")
+    token = running.platform.tokens.create(Wanted("search", {Role.READ, Role.APPEND}))
+    (service,) = [s for s in running.platform.status().services if s.name == "firehose"]
+    channel = Channel(wire.Firehose, [service.address])
+    context = wire.context.Context(deadline_ms=20_000)
+
+    def call(method: str, request: Any) -> Any:
+        return channel.call(method, request, 20_000, repeatable=False)
+
+    def window() -> Any:
+        try:
+            return call("window", wire.WindowRequest(token=token, context=context))
+        except Unauthenticated:
+            return None
+
+    begin = until("the new token is known", window, 20).newest_cursor
+    event = wire.NewEvent(followed=wire.Followed(follower=2, author=77))
+    first = call("append", wire.AppendRequest(token=token, event=event, context=context))
+    draft = wire.dashboard.Draft(body="from outside")
+    event = wire.NewEvent(post_created=wire.PostCreated(author=77, draft=draft))
+    second = call("append", wire.AppendRequest(token=token, event=event, context=context))
+    assert decompose(first.id).worker == decompose(second.id).worker
+    query = PageQuery(2, at_least=(first.token, second.token))
+    page = running.platform.dashboard().page(CONTEXT, query)
+    assert second.id in {entry.id for entry in page.entries}
+    request = wire.ReadRequest(token=token, start=begin, authors=[77], context=context)
+    assert [e.id for e in call("read", request).events] == [first.id, second.id]
+    channel.close()
 
 
 def test_it_is_found_by_its_registry_alone(running: RunningStack, config: Config) -> None:

@@ -17,6 +17,7 @@ from firehose.reads import BYTES_MAX, KEPT_MAX, KEPT_MS
 from idgen.clock import SystemClock
 from idgen.errors import BadRequest, CursorTooOld, Throttled
 from idgen.ids import partition_of
+from tests.contract.patience import until
 from tests.unit.firehose_service_world import (
     BOTH,
     PARTITIONS,
@@ -314,17 +315,13 @@ def test_reads_of_one_client_at_once_are_bounded(tmp_path: Path) -> None:
             target=lambda: answers.append(world.read(cursor, wait_ms=55_000, context=context))
         )
         waiting.start()
+        until("the other one has begun", world.handler._reads._reading.total, 10)
         with pytest.raises(Throttled, match="1 times at once"):
-            _read_until(world, answers)  # the other one has begun
+            world.read("earliest")
         world.read("earliest", token=BOTH)
         world.append(post(4))
         waiting.join(60)
         assert len(answers[0].events) == 1
-        world.read("earliest")
-
-
-def _read_until(world: World, answers: list[Any]) -> None:
-    while not answers:
         world.read("earliest")
 
 
