@@ -91,6 +91,7 @@ docs: $(STAMP) ## write the generated references anew
 	@$(BIN)/python -m ops.reference
 	@$(BIN)/python -m ops.cellctl.reference docs/cellctl.md
 	@$(BIN)/python -m ops.cellctl.plan_page docs
+	@$(BIN)/python -m ops.cellctl.simulate_page docs
 
 clean: ## remove what the other commands made in this folder (not the user's cache)
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist

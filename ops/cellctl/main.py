@@ -17,6 +17,7 @@ COMMANDS = {
     "status": "Show servers, services, positions and lag.",
     "doctor": "Check this machine and its configuration, with remedies.",
     "plan": "Say how many machines a load takes, and what breaks first.",
+    "simulate": "Work out what pushing and pulling cost on a published workload.",
     "version": "Tell the version of this program.",
     "page": "Show a reader's dashboard.",
     "publish": "Publish a post.",

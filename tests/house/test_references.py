@@ -5,7 +5,7 @@ import re
 import pytest
 
 from ops import config, reference
-from ops.cellctl import plan_page
+from ops.cellctl import plan_page, simulate_page
 from ops.cellctl.main import COMMANDS
 from ops.cellctl.reference import reference as cellctl_reference
 from ops.config_settings import Config
@@ -30,6 +30,13 @@ def test_the_page_of_cellctl_is_what_the_commands_say():
 def test_the_page_of_planning_has_the_plan_of_the_figures():
     docs = ROOT / "docs"
     assert (docs / plan_page.PAGE).read_text() == plan_page.page(docs), f"planning.md: {MAKE}"
+
+
+@pytest.mark.slow
+def test_the_page_of_materialization_has_the_figures_of_the_simulator():
+    docs = ROOT / "docs"
+    page = (docs / simulate_page.PAGE).read_text()
+    assert page == simulate_page.page(docs), f"materialization.md: {MAKE}"
 
 
 def test_every_setting_has_a_meaning():

@@ -1,0 +1,1 @@
+"""Simulators: what a policy costs on a workload that somebody published; no platform needed."""
