@@ -33,7 +33,7 @@ def lines(outcome: Outcome) -> Iterator[str]:
     yield "  H / L: pulls for each event, a push counting as three; nothing else counted"
     yield ""
     yield "ORDER, the cheapest first"
-    yield f"  {'ratio':>5}  {'paper':<20}{'ranked, fitted':<20}{'ranked, H / L':<20}shuffled, both"
+    yield f"  {'ratio':>5}  {'paper':<20}{'ranked, fitted':<20}{'ranked, H / L':<20}shuffled, H / L"
     for i, cost in enumerate(_priced(ranked, "fitted").costs):
         yield _order_row(outcome, i, cost.ratio)
     yield ""
@@ -86,8 +86,7 @@ def _columns(*said: str) -> str:
 def _order_row(outcome: Outcome, i: int, ratio: int) -> str:
     ranked, shuffled = outcome.variants
     fitted, counted = (_priced(ranked, name).costs[i].order for name in ("fitted", "theorem"))
-    both = [_priced(shuffled, name).costs[i].order for name in ("fitted", "theorem")]
-    last = both[0] if both[0] == both[1] else " or ".join(both)
+    last = _priced(shuffled, "theorem").costs[i].order
     published = paper.COSTS.get(ratio)
     said = Costs(ratio, *published, per_reader=0.0).order if published else "-"
     return f"  {ratio:>5}  {said:<20}{fitted:<20}{counted:<20}{last}"
