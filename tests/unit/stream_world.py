@@ -4,14 +4,18 @@ import contextlib
 import http.client
 import json
 import random
+import ssl
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from firehose.access import Client, Role
+from firehose.checkpoint import Checkpoints
 from firehose.checkpoint_sqlite import SqliteCheckpoints
 from firehose.codec import encode
 from firehose.event import Draft, Followed, Liked, PostCreated
+from firehose.log import Log
 from firehose.log_sqlite import SqliteLog
 from idgen.clock import SystemClock
 from idgen.errors import PermissionDenied, Unauthenticated
@@ -102,13 +106,26 @@ class Stream:
 class World:
     """A log, its groups, and a server on a port."""
 
-    def __init__(self, folder: Path, **limits: Any) -> None:
-        self.log = SqliteLog(folder / "log.sqlite", "events", PARTITIONS, SystemClock())
-        self.groups = SqliteCheckpoints(self.log, folder / "groups.sqlite", SystemClock())
+    def __init__(
+        self,
+        folder: Path,
+        opened: tuple[Log, Checkpoints] | None = None,
+        tls: ssl.SSLContext | None = None,
+        **limits: Any,
+    ) -> None:
+        """`opened`: a log of PARTITIONS and its groups; else embedded ones in `folder`."""
+        self.log, self.groups = opened or _embedded(folder)
         self.gate = Doorkeeper()
         self.limits = StreamLimits(**{"heartbeat_s": 0.2, "grace_s": 1.0, **limits})
         self.server = StreamServer(
-            self.log, self.groups, self.gate, SystemClock(), "127.0.0.1", 0, limits=self.limits
+            self.log,
+            self.groups,
+            self.gate,
+            SystemClock(),
+            "127.0.0.1",
+            0,
+            tls=tls,
+            limits=self.limits,
         ).start()
         self.address = ("127.0.0.1", self.server.port)
         self.events: dict[tuple[int, int], Any] = {}
@@ -167,13 +184,50 @@ class World:
         self.log.close()
 
 
+def _embedded(folder: Path) -> tuple[SqliteLog, SqliteCheckpoints]:
+    log = SqliteLog(folder / "log.sqlite", "events", PARTITIONS, SystemClock())
+    return log, SqliteCheckpoints(log, folder / "groups.sqlite", SystemClock())
+
+
 def place(frame: dict[str, Any]) -> tuple[int, int]:
     return frame["partition"], frame["offset"]
 
 
+def check_order(found: list[tuple[int, int]]) -> None:
+    """Nothing doubled, and each partition in its order."""
+    assert len(set(found)) == len(found)
+    for partition in range(PARTITIONS):
+        offsets = [offset for p, offset in found if p == partition]
+        assert offsets == sorted(offsets)
+
+
+def read_in_pieces(
+    world: World, chance: random.Random, writer: threading.Thread
+) -> tuple[list[tuple[int, int]], str]:
+    """All events while a writer appends, by a stream that is cut at random and resumed."""
+    found: list[tuple[int, int]] = []
+    cursor = "earliest"
+    while writer.is_alive() or len(found) < len(world.events):
+        by_header = cursor != "earliest" and chance.random() < 0.5
+        query = "cursors=each&" + ("from=latest" if by_header else f"from={cursor}")
+        stream = world.stream(query, **({"Last_Event_ID": cursor} if by_header else {}))
+        stream.frame()
+        for _ in range(chance.randint(0, 60)):
+            frame = stream.frame()
+            cursor = frame["cursor"]
+            if frame["frame"] == "event":
+                found.append(place(frame))
+            elif not writer.is_alive() and len(found) == len(world.events):
+                break
+        stream.close()
+    return found, cursor
+
+
 @contextlib.contextmanager
-def served(folder: Path, **limits: Any) -> Iterator[World]:
-    world = World(folder, **limits)
+def served(
+    folder: Path, opened: tuple[Log, Checkpoints] | None = None, **limits: Any
+) -> Iterator[World]:
+    world = World(folder, opened, **limits)
     try:
         yield world
     finally:

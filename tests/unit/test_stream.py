@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 
 from firehose.cursor import cursor_of
-from tests.unit.stream_world import OPERATOR, OTHER, PARTITIONS, READER, WRITER, place, served
+from tests.unit.stream_world import (
+    OPERATOR,
+    OTHER,
+    PARTITIONS,
+    READER,
+    WRITER,
+    check_order,
+    place,
+    read_in_pieces,
+    served,
+)
 
 
 @pytest.fixture
@@ -24,14 +34,6 @@ def quiet(tmp_path_factory):
     with served(tmp_path_factory.mktemp("quiet")) as made:
         made.append(1)
         yield made
-
-
-def check_order(found: list[tuple[int, int]]) -> None:
-    """Nothing doubled, and each partition in its order."""
-    assert len(set(found)) == len(found)
-    for partition in range(PARTITIONS):
-        offsets = [offset for p, offset in found if p == partition]
-        assert offsets == sorted(offsets)
 
 
 def test_a_stream_begins_with_its_places_goes_on_and_ends_with_a_reason(world):
@@ -198,31 +200,10 @@ def test_cut_anywhere_and_resumed_nothing_is_lost_or_doubled(tmp_path, seed):
             target=lambda: [world.append(chance.randint(1, 9)) for _ in range(60)]
         )
         writer.start()
-        found, cursor = _read_in_pieces(world, chance, writer)
+        found, cursor = read_in_pieces(world, chance, writer)
     assert set(found) == set(world.events)
     check_order(found)
     assert cursor
-
-
-def _read_in_pieces(
-    world: Any, chance: random.Random, writer: threading.Thread
-) -> tuple[list[tuple[int, int]], str]:
-    found: list[tuple[int, int]] = []
-    cursor = "earliest"
-    while writer.is_alive() or len(found) < len(world.events):
-        by_header = cursor != "earliest" and chance.random() < 0.5
-        query = "cursors=each&" + ("from=latest" if by_header else f"from={cursor}")
-        stream = world.stream(query, **({"Last_Event_ID": cursor} if by_header else {}))
-        stream.frame()
-        for _ in range(chance.randint(0, 60)):
-            frame = stream.frame()
-            cursor = frame["cursor"]
-            if frame["frame"] == "event":
-                found.append(place(frame))
-            elif not writer.is_alive() and len(found) == len(world.events):
-                break
-        stream.close()
-    return found, cursor
 
 
 REFUSED = [

@@ -9,11 +9,14 @@ import pytest
 
 from firehose.access import Role
 from ops.config import Config
-from ops.config_settings import Platform
+from ops.config_settings import ListenTls, Platform
 from ops.running_embedded import RunningEmbedded
 from ops.wiring.embedded import EmbeddedSeams
+from ops.template.tls import peer_context, server_context
 from router.tokens import Wanted, create_token, revoke_token
 from tests.contract.patience import until
+from tests.unit.certificates import make_certificates
+from tests.unit.stream_world import READER, place, served
 
 PATIENCE_S = 30.0
 
@@ -48,3 +51,21 @@ def test_a_platform_streams_its_firehose_to_who_has_a_token(tmp_path: Path) -> N
     finally:
         running.stop()
         seams.close()
+
+
+@pytest.mark.slow
+def test_streams_speak_tls_and_know_their_clients_by_it_too(tmp_path: Path) -> None:
+    at = make_certificates(tmp_path)
+    config = ListenTls(cert=f"{at}/server.pem", key=f"{at}/server.key", client_ca=f"{at}/ca.pem")
+    with served(tmp_path, tls=server_context(config)) as world:
+        places = world.append(2_000)
+        peer = http.client.HTTPSConnection(
+            *world.address, timeout=PATIENCE_S, context=peer_context(config)
+        )
+        path = "/v1/stream?from=earliest&until=latest"
+        peer.request("GET", path, headers={"Authorization": f"Bearer {READER}"})
+        frames = [json.loads(line) for line in peer.getresponse()]
+        assert {place(f) for f in frames if f["frame"] == "event"} == set(places)
+        assert frames[-1]["reason"] == "until"
+        with pytest.raises(OSError):
+            ask(f"{world.address[0]}:{world.address[1]}", READER)
