@@ -151,7 +151,7 @@ def test_rates_within_the_band_change_a_decision_once_at_most(
     costs, was = Costs(1.0, 1.0, 0.0), Decisions(np.array([begun]), np.zeros(1, np.uint8))
     found = [begun]
     for each in noise:
-        looks = middle * (band**2 * 0.999) ** (each - 0.5)
+        looks = middle * band ** (2 * 0.999 * (each - 0.5))
         was = policy.readers(BY_RATES, bounds(band), costs, reader(looks, 1.0, was=was))
         found.append(bool(was.pushed[0]))
         cheaper = min(looks, 1.0)

@@ -52,7 +52,7 @@ FIRST_POSTS = 4
 WATCHED = 5
 PAUSE_S = 0.2
 CATCH_UP_S = 180.0
-SERVICES_SEEN = {"idgen", "router", "dashboard", "ingest"}
+SERVICES_SEEN = {"idgen", "firehose", "router", "dashboard", "ingest"}
 HELD_TABLES = (keys.FOLLOWING, keys.LIKES, keys.FANS, keys.INBOX, keys.NOTICES)
 
 Release = Callable[[], None]

@@ -11,8 +11,8 @@ from firehose.access import Role
 from ops.config import Config
 from ops.config_settings import ListenTls, Platform
 from ops.running_embedded import RunningEmbedded
-from ops.wiring.embedded import EmbeddedSeams
 from ops.template.tls import peer_context, server_context
+from ops.wiring.embedded import EmbeddedSeams
 from router.tokens import Wanted, create_token, revoke_token
 from tests.contract.patience import until
 from tests.unit.certificates import make_certificates
