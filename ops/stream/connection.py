@@ -56,7 +56,8 @@ class StreamConnection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """One connection more, if there is room."""
         super().connection_made(transport)
-        transport.set_write_buffer_limits(high=0)
+        # Of 1 and not 0: at 0 TLS of asyncio (3.11) pauses an empty buffer, for good.
+        transport.set_write_buffer_limits(high=1, low=0)
         if len(self.connections) > self._limits.connections:
             self._refuse(503, "throttled", "this server has as many connections as it takes")
             return
