@@ -108,6 +108,7 @@ def test_a_member_that_is_cut_off_loses_nothing(world):
     assert {place(event) for event in second.events(len(left))} == left
 
 
+@pytest.mark.slow
 def test_without_acknowledgement_no_more_is_given(tmp_path):
     with served(tmp_path, unacked=10, session_ms=1_000) as world:
         world.append(2_000)
@@ -131,6 +132,7 @@ def test_without_acknowledgement_no_more_is_given(tmp_path):
         assert seen == set(world.events)
 
 
+@pytest.mark.slow
 def test_a_limit_of_unacknowledged_events_is_kept(tmp_path):
     with served(tmp_path, unacked=10, session_ms=1_000) as world:
         world.append(2_000)

@@ -60,6 +60,7 @@ def small(tmp_path):
         yield made
 
 
+@pytest.mark.slow
 def test_a_slow_reader_is_told_where_to_go_on_and_loses_nothing(small):
     before = metric(small, "stream_slow_readers_total")
     slow, fast = Sleeper(small), small.stream()
@@ -87,6 +88,7 @@ def test_a_slow_reader_is_told_where_to_go_on_and_loses_nothing(small):
     slow.close()
 
 
+@pytest.mark.slow
 def test_a_reader_that_takes_nothing_is_cut_off_and_nobody_is_slowed(tmp_path):
     with served(tmp_path, stuck_s=0.5, socket_bytes=16_384) as world:
         stuck = [Sleeper(world), Sleeper(world, "from=earliest")]
@@ -114,6 +116,7 @@ def test_a_replay_waits_for_its_reader_and_is_never_cut_while_that_takes_some(sm
     slow.close()
 
 
+@pytest.mark.slow
 def test_more_replays_than_turns_take_turns(tmp_path):
     with served(tmp_path, replays=1, turn_s=0.05, heartbeat_s=0.05) as world:
         world.append(3_000)
@@ -124,6 +127,7 @@ def test_more_replays_than_turns_take_turns(tmp_path):
             assert set(found) == set(world.events)
 
 
+@pytest.mark.slow
 def test_connections_are_capped_and_heads_have_to_come_in_time(tmp_path):
     with served(tmp_path, connections=2, head_s=0.3) as world:
         late = socket.create_connection(world.address, timeout=PATIENCE_S)
