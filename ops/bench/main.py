@@ -33,7 +33,9 @@ from ops.bench.measures import (
     moves,
     pages,
     pages_beside,
+    relay,
     size,
+    streams,
     week,
 )
 from ops.bench.plots import draw
@@ -53,6 +55,8 @@ MEASURES = (
     growth,
     ids,
     appends,
+    streams,
+    relay,
 )
 """In the order in which they are taken: those that share a stage follow each other."""
 ASKED = (moves, cells)

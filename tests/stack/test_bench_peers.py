@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 from redis import Redis
 
 from cell.keys import entry_key, post_key
@@ -15,6 +16,7 @@ from firehose.codec import encode
 from firehose.event import Draft, Event, Followed, PostCreated
 from firehose.log_kafka import KafkaLog
 from idgen.ids import spread, spread_array
+from ops.bench.peers import bare_log
 from ops.bench.peers.bare_loop import BareLoop
 from ops.bench.peers.bare_pages import BarePages
 from ops.bench.peers.bare_week import BareWeek, followers_of
@@ -210,3 +212,27 @@ def test_bare_pages_are_the_newest_entries_with_their_posts(
     finally:
         pages.close()
     assert not any(Path(f"/proc/{pid}").exists() for pid in pages.pids)
+
+
+def test_the_bare_log_takes_the_records_of_the_spans_and_copies_them(servers: Servers):
+    source, into, partitions = "test-bare-log", "test-bare-log-copy", 3
+    log = KafkaLog({"bootstrap.servers": servers.kafka()}, source, partitions)
+    log.append([(i % partitions, b"%d" % i) for i in range(300)])
+    log.close()
+    spans = {0: (10, 60), 1: (0, 100), 2: (7, 7)}
+    assert bare_log.consume(servers.kafka(), source, spans) > 0
+    bare_log.make_topic(servers.kafka(), into, partitions)
+    bare_log.make_topic(servers.kafka(), into, partitions)  # it is there
+    assert bare_log.copy(servers.kafka(), source, spans, into) > 0
+    consumer = Consumer({"bootstrap.servers": servers.kafka(), "group.id": "test-bare-log"})
+    try:
+        consumer.assign([TopicPartition(into, p, 0) for p in range(partitions)])
+        found: dict[int, list[bytes]] = {}
+        for message in consumer.consume(150, 10.0):
+            found.setdefault(message.partition(), []).append(message.value())
+    finally:
+        consumer.close()
+    assert found == {
+        0: [b"%d" % (3 * i) for i in range(10, 60)],
+        1: [b"%d" % (3 * i + 1) for i in range(100)],
+    }
