@@ -17,6 +17,7 @@ from tests.contract.test_checkpoint_kafka import LeavingCheckpoints
 from tests.contract.test_log_relayed import kafka_roots, sqlite_roots
 
 
+@pytest.mark.slow
 class TestSqliteRelayedCheckpoints(CheckpointContract):
     patience_s: ClassVar[float] = 10.0
     session_ms: ClassVar[int] = 400

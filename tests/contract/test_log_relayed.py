@@ -90,6 +90,7 @@ class RelayedLogContract(LogContract, FollowingContract):
         log.close()
 
 
+@pytest.mark.slow
 class TestSqliteRelayedLog(RelayedLogContract):
     patience_s: ClassVar[float] = 10.0
 

@@ -17,6 +17,8 @@ from ops.group_desk import GroupDesk
 from router.moves import Refused
 from tests.contract.patience import until
 
+pytestmark = pytest.mark.slow
+
 GROUP = "cell-a"
 
 

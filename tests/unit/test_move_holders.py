@@ -18,6 +18,8 @@ from router.slices import even
 from tests.contract.patience import until
 from tests.unit.registry_world import PATIENCE_S, FallibleRegistry
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[FallibleRegistry]:

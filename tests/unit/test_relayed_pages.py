@@ -15,6 +15,8 @@ from ops.thrift_encoded import Encoded, reply_of, result_in
 from tests.unit.dashboard_wire import ScriptedDashboard, serving
 from tests.unit.test_thrift_values import PAGES
 
+pytestmark = pytest.mark.slow
+
 QUERY = PageQuery(7, limit=3)
 
 

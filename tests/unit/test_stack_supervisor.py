@@ -20,6 +20,8 @@ from ops.stack.state import children_file, read_state, require_unused, stop_reco
 from ops.stack.supervisor import Supervisor
 from ops.stack.watched import Happening, RestartPolicy
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 FOREVER = "import signal; print('up', flush=True); signal.pause()"
 QUICK = RestartPolicy(first_deaths_max=3, deaths_max=3, pause_s=0.01, pause_s_max=0.02)
