@@ -7,7 +7,7 @@ from ops.cellctl.lazy import LazyCommands
 COMMANDS = {
     "tail": "Print events as they come, one JSON object on each line.",
     "export": "Write events into a new file, one JSON object on each line.",
-    "append": "Append events from a file, one JSON object on each line.",
+    "append": "Append events from a file, in its order, in batches of 1,000.",
     "groups": "List the consumer groups of the firehose.",
     "describe": "Describe a group: its members, and how far it is in each partition.",
     "lag": "Show how much groups have to read yet, in events and seconds.",
