@@ -5,7 +5,6 @@ import itertools
 import os
 import random
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -23,6 +22,7 @@ from idgen.ids import at_ms, decompose
 from idgen.snowflake import SnowflakeStatus
 from idgen.worker_lease import WorkerLeases
 from tests.contract.patience import until
+from tests.contract.ports import kept_ports
 
 SECONDS = float(os.environ.get("DASHCELL_ID_KILLS_S", "20"))
 """For so long servers are killed."""
@@ -93,7 +93,7 @@ class IdServers:
         self._spawn = spawn
         self._leases = leases
         self._dice = random.Random(seed)
-        self._ports = _free_ports(SERVERS)
+        self._ports = kept_ports(SERVERS)
         self._running = [spawn(port) for port in self._ports]
         self._stop = threading.Event()
         self.lives: list[Life] = []
@@ -203,11 +203,3 @@ def check_marks(batches: list[Batch], lives: list[Life]) -> None:
         known = by_worker[decompose(batch.ids[0]).worker]
         marks = [life.floor_ms for life in known if life.seen_at <= batch.asked_at]
         assert all(at_ms(batch.ids[0]) > mark for mark in marks), (batch.ids[0], marks)
-
-
-def _free_ports(count: int) -> list[int]:
-    listening = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in listening]
-    for each in listening:
-        each.close()
-    return ports

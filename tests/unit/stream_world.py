@@ -22,6 +22,7 @@ from idgen.errors import PermissionDenied, Unauthenticated
 from idgen.ids import compose
 from ops.stream.limits import StreamLimits
 from ops.stream.server import StreamServer
+from tests.contract.ports import kept_ports
 from tests.unit.firehose_world import NOW_MS
 
 PARTITIONS = 5
@@ -123,7 +124,7 @@ class World:
             self.gate,
             SystemClock(),
             "127.0.0.1",
-            0,
+            *kept_ports(1),
             tls=tls,
             limits=self.limits,
         ).start()
