@@ -113,9 +113,8 @@ class Demo:
 def main(arguments: list[str] | None = None) -> int:
     """Run the demo; the process's exit code."""
     parser = argparse.ArgumentParser(prog="python -m ops.demo", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60.0, help="how long, at most")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of live replay, at most")
     seconds = parser.parse_args(arguments).seconds
-    deadline = time.monotonic() + seconds
     configure("warning")
     out = console()
     files = sample()
@@ -132,14 +131,15 @@ def main(arguments: list[str] | None = None) -> int:
                 f"{len(pairs)} follows of the Higgs network are in (a sample, see "
                 f"ops/data/CITATION.txt); user {reader} follows {followed} of them:\n"
             )
-            _play(demo, activities(files.activity), reader, deadline)
+            _play(demo, activities(files.activity), reader, seconds)
             demo.close(reader)
     out.print(Text(NEXT.format(reader=reader)))
     return 0
 
 
-def _play(demo: Demo, posts: Iterator[Activity], reader: int, deadline: float) -> None:
+def _play(demo: Demo, posts: Iterator[Activity], reader: int, seconds: float) -> None:
     """Posts at a watchable pace, until they or the time are over, or Ctrl-C."""
+    deadline = time.monotonic() + seconds
     per_tick = max(1, int(POSTS_PER_S * TICK_S))
     try:
         while time.monotonic() < deadline:
