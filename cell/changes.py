@@ -34,12 +34,14 @@ NONE: Final[Names] = np.empty(0, dtype=np.uint32)
 
 
 class Reached(msgspec.Struct, frozen=True, array_like=True):
-    """How far a partition is applied, as the `step`-th word of its owner of this `generation`."""
+    """How far a partition is applied, as the `step`-th word of its owner of this `generation`, who
+    has obeyed all `commands` below this offset."""
 
     generation: int
     step: int
     high: int
     open: tuple[int, ...] = ()
+    commands: int = 0
 
     @property
     def applied(self) -> Applied:
@@ -89,7 +91,7 @@ def decode(value: bytes) -> Change:
 
 def reached_of(state: PartitionState) -> Reached:
     """What a partition's state says of its position."""
-    return Reached(state.generation, state.step, state.high, state.open)
+    return Reached(state.generation, state.step, state.high, state.open, state.commands)
 
 
 def reader_name(place: int) -> int:

@@ -41,7 +41,28 @@ class GroupRewound(msgspec.Struct, frozen=True, tag="group_rewound"):
     offsets: dict[int, int]
 
 
-Command = SliceArrived | SliceLeft | LetterRetried | GroupRewound
+class Switched(msgspec.Struct, frozen=True, tag="switched"):
+    """Readers, authors and pairs of (reader, author) are pulled from now on, or pushed. `why` is a
+    code of cell.materialization.Why."""
+
+    pull: bool
+    why: int
+    readers: tuple[int, ...] = ()
+    authors: tuple[int, ...] = ()
+    pairs: tuple[tuple[int, int], ...] = ()
+
+
+class Filled(msgspec.Struct, frozen=True, tag="filled"):
+    """What readers were pulled for until the switch `until` is in their inboxes now."""
+
+    until: int
+    readers: tuple[int, ...]
+
+
+Command = SliceArrived | SliceLeft | LetterRetried | GroupRewound | Switched | Filled
+
+NAMED_MAX = 5_000
+"""Whom one command may name: about 100 KB."""
 
 _DECODER: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)
 

@@ -5,7 +5,8 @@ back. Small sets are a dict; large ones are arrays with a dict of later changes 
 fan-out to a million followers is array arithmetic.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +46,27 @@ class Few(NamedTuple):
     prefixes: list[bytes]
 
 
+class LeftOut(NamedTuple):
+    """Who does not get an event by a push: readers at `places` (in order; None: all), but for those
+    whose edge is not older than `before`, who may have it by a backfill."""
+
+    places: U64Array | None
+    before: int
+
+    def mask(self, places: U64Array, versions: Versions) -> npt.NDArray[np.bool_]:
+        """Which of some edges are left out, by their followers' places and their versions."""
+        older = ats_of(versions) < np.uint64(self.before)
+        if self.places is None:
+            return np.asarray(older)
+        if not len(self.places):
+            return np.zeros(len(places), dtype=np.bool_)
+        at = np.minimum(np.searchsorted(self.places, places), len(self.places) - 1)
+        return np.asarray(older & (self.places[at] == places))
+
+
+NO_ONE: Final[U64Array] = np.empty(0, dtype=np.uint64)
+
+
 class _Bulk:
     """Edges as arrays, ordered by follower; `hidden` ones were changed since."""
 
@@ -60,7 +82,7 @@ class _Bulk:
         self.live = live
         self.floors = floors
         self.hidden = np.zeros(len(followers), dtype=np.bool_)
-        self._all: tuple[int, Receivers] | None = None
+        self._all: tuple[int, U64Array | None, Receivers] | None = None
 
     def find(self, follower: int) -> int:
         """The index of a follower, or -1."""
@@ -74,20 +96,23 @@ class _Bulk:
             self.hidden[i] = True
             self._all = None
 
-    def receivers(self, at: int) -> Receivers:
-        """Live, not hidden, and older than `at`."""
-        if self._all is None:
-            chosen = self.live & ~self.hidden
-            versions = self.versions[chosen]
-            newest = int(ats_of(versions).max()) if len(versions) else 0
-            places = spread_array(self.followers[chosen])
-            self._all = (newest, _in_order(places, bands_of(versions)))
-        newest, everybody = self._all
-        if newest < at:
-            return everybody
+    def receivers(self, at: int, left_out: LeftOut) -> Receivers:
+        """Live, not hidden, older than `at` and not left out."""
+        kept = self._all
+        if kept is not None and kept[0] < at == left_out.before and kept[1] is left_out.places:
+            return kept[2]
         chosen = self.live & ~self.hidden & (ats_of(self.versions) < np.uint64(at))
+        versions = self.versions[chosen]
         places = spread_array(self.followers[chosen])
-        return _in_order(places, bands_of(self.versions[chosen]))
+        pushed = ~left_out.mask(places, versions)
+        found = _in_order(places[pushed], bands_of(versions[pushed]))
+        if left_out.before == at and np.count_nonzero(chosen) == self._live_count():
+            newest = int(ats_of(versions).max()) if len(versions) else 0
+            self._all = (newest, left_out.places, found)
+        return found
+
+    def _live_count(self) -> int:
+        return int(np.count_nonzero(self.live & ~self.hidden))
 
 
 def _in_order(places: U64Array, bands: Versions) -> Receivers:
@@ -103,7 +128,7 @@ class EdgeSet:
     def __init__(self, few: dict[int, Edge] | None = None, bulk: _Bulk | None = None) -> None:
         self._few = {} if few is None else few
         self._bulk = bulk
-        self._everybody: tuple[int, list[Few]] | None = None
+        self._everybody: tuple[int, U64Array | None, list[Few]] | None = None
 
     def __len__(self) -> int:
         return len(self._few) + (len(self._bulk.followers) if self._bulk else 0)
@@ -127,33 +152,41 @@ class EdgeSet:
         if len(self._few) > FEW_MAX + (len(self._bulk.followers) // 8 if self._bulk else 0):
             self._merge()
 
-    def receivers_few(self, at: int) -> list[Few] | None:
+    def receivers_few(self, at: int, left_out: LeftOut) -> list[Few] | None:
         """Those who get the event `at`, by band; None: a large set, see `receivers`."""
         if self._bulk is not None:
             return None
-        if self._everybody is None:
-            newest = max((edge.version & AT_MAX for edge in self._few.values()), default=0)
-            self._everybody = (newest, self._by_band(newest + 1))
-        newest, everybody = self._everybody
-        return everybody if newest < at else self._by_band(at)
+        kept = self._everybody
+        if kept is not None and kept[0] < at == left_out.before and kept[1] is left_out.places:
+            return kept[2]
+        newest = max((edge.version & AT_MAX for edge in self._few.values()), default=0)
+        found = self._by_band(at, left_out)
+        if newest < at == left_out.before:
+            self._everybody = (newest, left_out.places, found)
+        return found
 
-    def _by_band(self, at: int) -> list[Few]:
+    def _by_band(self, at: int, left_out: LeftOut) -> list[Few]:
+        chosen = {
+            prefix(follower): edge.version
+            for follower, edge in self._few.items()
+            if edge.live and edge.version & AT_MAX < at
+        }
         found: dict[int, list[bytes]] = {}
-        for follower, edge in self._few.items():
-            if edge.live and edge.version & AT_MAX < at:
-                found.setdefault(edge.version >> AT_BITS, []).append(prefix(follower))
+        for name in _pushed(chosen, left_out):
+            found.setdefault(chosen[name] >> AT_BITS, []).append(name)
         return [Few(band, prefixes) for band, prefixes in found.items()]
 
-    def receivers(self, at: int) -> Receivers:
-        """Those whose live edge is older than `at`: they get the event, whenever it is applied."""
-        few = self._by_band(at)
+    def receivers(self, at: int, left_out: LeftOut) -> Receivers:
+        """Those whose live edge is older than `at` and who are not left out: they get the event,
+        whenever it is applied."""
+        few = self._by_band(at, left_out)
         joined = b"".join(p for some in few for p in some.prefixes)
         places = np.frombuffer(joined, dtype=">u8").astype(np.uint64)
         counts = [len(some.prefixes) for some in few]
         bands = np.repeat(np.array([some.band for some in few], dtype=np.uint64), counts)
         if self._bulk is None:
             return _in_order(places, bands)
-        many = self._bulk.receivers(at)
+        many = self._bulk.receivers(at, left_out)
         if not few:
             return many
         return _in_order(
@@ -176,6 +209,15 @@ class EdgeSet:
             floors = np.concatenate((self._bulk.floors[kept], floors))[order]
         self._bulk = _Bulk(followers, versions, live, floors)
         self._few = {}
+
+
+def _pushed(edges: dict[bytes, int], left_out: LeftOut) -> Iterable[bytes]:
+    """Those of some edges (versions by the follower's prefix) who are not left out."""
+    if left_out.places is not None and not len(left_out.places):
+        return edges
+    places = np.frombuffer(b"".join(edges), dtype=">u8").astype(np.uint64)
+    left = left_out.mask(places, np.array(list(edges.values()), dtype=np.uint64))
+    return [name for name, out in zip(edges, left.tolist(), strict=True) if not out]
 
 
 def edge_set(rows: FixedRows) -> EdgeSet:

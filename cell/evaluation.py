@@ -17,6 +17,7 @@ from cell.author_posts import author_post
 from cell.batch import Batch, fanout_rows
 from cell.edges import Edge
 from cell.fanout import Job, JobKey
+from cell.known_coverage import KnownCoverage
 from cell.notices import notices_of
 from cell.reads import Applying, Reads
 from cell.tables import FixedRows, Row
@@ -42,8 +43,9 @@ SIDE_BY_SIDE_MAX = 8
 class Evaluation:
     """Evaluates events in the order of their partition, into a batch and jobs."""
 
-    def __init__(self, reads: Reads, giant_rows: int) -> None:
+    def __init__(self, reads: Reads, coverage: KnownCoverage, giant_rows: int) -> None:
         self._reads = reads
+        self._coverage = coverage
         self._giant_rows = giant_rows
         self.jobs: dict[JobKey, Job] = {}
         self.batch = Batch()
@@ -90,7 +92,7 @@ class Evaluation:
         post = Row(key, a.at, a.value)
         self.batch.posts.append(post)
         self._reads.wrote(keys.POSTS, post)
-        self._deliver(e.author, e.id, a, e.draft.kind, [])
+        self._deliver(PostRef(e.author, e.id), a.at, a, e.draft.kind, [])
         for reader, (kind, target) in notices_of(e).items():
             self._notify(reader, e.id, e.author, a, keys.pack_notice(kind, target))
 
@@ -103,25 +105,30 @@ class Evaluation:
         for reader in notified:
             self._notify(reader, e.post_id, e.author, a, keys.GONE_NOTICE)
         gone = Row(key, a.at, encode_gone(created_at, notified))
-        self._deliver(e.author, e.post_id, a, 0, [(keys.POSTS, gone)])
+        post = PostRef(e.author, e.post_id)
+        self._deliver(post, created_at, a, 0, [(keys.POSTS, gone)])
 
     def _deliver(
-        self, author: int, post_id: int, a: Applying, value: int, state: list[tuple[str, Row]]
+        self, post: PostRef, created_at: int, a: Applying, value: int, state: list[tuple[str, Row]]
     ) -> None:
-        """Entries (or gone values) for the author and each follower; then the state rows."""
-        event = (post_id, author, a.at)
-        place = spread(author)
+        """Entries (or gone values) of a post for the author and each follower who is pushed to;
+        then the state rows."""
+        event = (post.id, post.author, a.at)
+        place = spread(post.author)
         entries = self.batch.entries
         own_band = a.homes.band(place)
         if own_band:
             entries.add(place, own_band, event, value)
+        left_out = self._coverage.left_out(a.partition, (post.author, place), created_at, a.at)
+        if left_out.places is None and created_at == a.at:
+            return  # nobody is pushed to
         edges = self._reads.edges(place)
-        few = edges.receivers_few(a.at)
+        few = edges.receivers_few(a.at, left_out)
         if few is not None:
             for some in few:
                 entries.add_few(some, event, value)
         else:
-            receivers = edges.receivers(a.at)
+            receivers = edges.receivers(a.at, left_out)
             if len(receivers.places) > self._giant_rows:
                 rows = partial(fanout_rows, receivers, event, value)
                 self._hold(Job(a.key, len(receivers.places), rows, state))

@@ -30,9 +30,11 @@ from cell.dashboard import (
 from cell.freshness import Freshness
 from cell.lane_scan import Range, Reader
 from cell.marks import marks_of
-from cell.page import Pages, Shown, fitting
+from cell.page import Asked, Pages, Shown, fitting
 from cell.page_cache import PageCache, ReadPage
+from cell.page_coverage import PageCoverage
 from cell.posts import Posts, bounded_views
+from cell.pulling import Pulling
 from cell.snapshot import LOOK_MS, Snapshot, Snapshots
 from cell.stores import CellStores
 from cell.timeline import timeline, timeline_entries
@@ -75,7 +77,9 @@ class CellHandler(Writes):
         self._homes = homes
         self._build = build
         self._posts = Posts(stores.tables, stores.cache)
-        self._pages = Pages(stores.tables, self._posts, clock)
+        pulling = Pulling(stores.tables, stores.firehose.partitions)
+        self._pages = Pages(stores.tables, self._posts, pulling, clock)
+        self._coverage = PageCoverage(stores, clock)
         state = stores.state()
         self.freshness = Freshness(stores.changes, state)
         self.snapshots = Snapshots(state, self.freshness, stores.root, clock)
@@ -101,7 +105,9 @@ class CellHandler(Writes):
         self, reader: Reader, query: PageQuery, within: Range, asof: Snapshot, deadline_ms: int
     ) -> ReadPage:
         until_ms = deadline_ms - (deadline_ms - self._clock.monotonic_ms()) // WALK_SHARE
-        found = self._pages.walk(reader, query, within, asof, until_ms)
+        # After the position and before the inbox: what was pushed by then is in that.
+        pulled = self._coverage.of(reader, asof)
+        found = self._pages.walk(Asked(reader, query, pulled), within, asof, until_ms)
         marks = marks_of(self._stores.tables, reader.place)
         entries = self._pages.filled(found, query.reader, query, marks, asof)
         going_on = b""
@@ -111,7 +117,7 @@ class CellHandler(Writes):
         made_of = set(found.stored) | {each.ref for each in originals if each is not None}
         shown = fitting(Shown(entries, going_on, found.end))
         kept = shown._replace(entries=KeptEntries(shown.entries))
-        return ReadPage(kept, made_of, found.cut)
+        return ReadPage(kept, made_of, found.cut or pulled is not None)
 
     def author_posts(
         self, ctx: Context, author: int, before: bytes, after: bytes, limit: int
@@ -263,7 +269,9 @@ class CellHandler(Writes):
             above = NEWEST._replace(id=mark)
         query = PageQuery(user, frozenset((lane,)), limit=cap, hydrate=False)
         until_ms = self._clock.monotonic_ms() + ctx.deadline_ms // WALK_SHARE
-        found = self._pages.walk(reader, query, Range(oldest=above), snapshot, until_ms)
+        pulled = self._coverage.of(reader, snapshot)
+        within = Range(oldest=above)
+        found = self._pages.walk(Asked(reader, query, pulled), within, snapshot, until_ms)
         return Count(len(found.entries), capped=not found.end)
 
     def _page(self, shown: Shown, snapshot: Snapshot, band: int) -> Page:

@@ -20,21 +20,23 @@ from cell.beginning import beginning
 from cell.changes import Changed, announce, changed_by
 from cell.evaluation import Evaluation
 from cell.followers import FollowerSets
-from cell.obeying import arriving, residents_after
+from cell.known_coverage import KnownCoverage
+from cell.obeying import Told, arriving, residents_after
 from cell.progress import Progress
 from cell.reads import Applying, Reads
 from cell.residents import Homes
+from cell.retried_letters import RetriedLetters
 from cell.side_by_side import SideBySide
 from cell.state import PartitionState
 from cell.stores import CellStores
+from cell.switching import obey, write_stamps
 from cell.versions import at_of_offset
 from firehose.checkpoint import Checkpoints, Member
 from firehose.codec import Poison, decode
-from firehose.dead_letters import DeadLetter
 from firehose.event import Event
 from firehose.log import Record
 from idgen.clock import Clock
-from idgen.errors import Conflict, Corrupt, NotFound, Unavailable
+from idgen.errors import Conflict, Corrupt, Unavailable
 from idgen.ids import U64Array, partition_of
 
 _log = structlog.get_logger(__name__)
@@ -108,9 +110,10 @@ class IngestWorker:
             stores.tables, self._owns, self._homes_of, self._settings.edges_max
         )
         self._side_by_side = SideBySide()
+        self._coverage = KnownCoverage(stores.tables)
         self._evaluation = self._fresh_evaluation()
         self._commands_at_ms = 0
-        self._retries: dict[tuple[int, int], DeadLetter] = {}
+        self._retried = RetriedLetters(stores)
         self.stats = IngestStats()
         self.ready = False
         self.trouble = ""
@@ -149,12 +152,13 @@ class IngestWorker:
                 self._take_over(member)
                 return
             records = polled.records
-        records = [*self._beyond_retention(), *self._of_same_homes(member, records)]
+        kept = self._of_same_homes(member, records)
+        records = [*self._retried.beyond_retention(), *kept]
         todo = [(record, self._applying(record)) for record in records]
         while True:
             done = self._evaluate(todo)
             self._acknowledge(member)
-            self._settle_letters(todo[:done])
+            self._retried.settle([record for record, applying in todo[:done] if applying])
             todo = todo[done:]
             self._work(member)
             if not todo:
@@ -175,7 +179,7 @@ class IngestWorker:
     def _take_over(self, member: Member) -> None:
         """Ownership changed: forget all memory, and read on from the positions."""
         self._forget()
-        self._retries.clear()
+        self._retried.forget()
         kept = self._owned
         self._owned = {}
         if not member.owned:
@@ -196,6 +200,8 @@ class IngestWorker:
         for partition, start in starts.items():
             member.seek(partition, start)
             self._owned[partition] = Progress(partition, states[partition], start)
+        write_stamps(self._stores.tables, {p: s.stamps for p, s in states.items()})
+        self._load_coverage()
         self._commands_at_ms = 0
         self._read_commands(member)
         _log.info("partitions taken over", cell=self._stores.name, partitions=sorted(self._owned))
@@ -248,8 +254,8 @@ class IngestWorker:
         self._evaluation = self._fresh_evaluation()
 
     def _fresh_evaluation(self) -> Evaluation:
-        reads = Reads(self._stores.tables, self._followers, self._side_by_side)
-        return Evaluation(reads, self._settings.giant_rows)
+        reads = Reads(self._stores.tables, self._followers, self._side_by_side, self._coverage)
+        return Evaluation(reads, self._coverage, self._settings.giant_rows)
 
     def _recover(self, error: Exception, stop: threading.Event) -> None:
         """The one way back after a failure: wait a moment, then read again from the positions."""
@@ -257,7 +263,7 @@ class IngestWorker:
         self.stats.recoveries += 1
         self.trouble = str(error)
         self._forget()
-        self._retries.clear()
+        self._retried.forget()
         self._owned = {}  # the next step, after a poll, sees that it has to take over
         stop.wait(PAUSE_MS / 1000)
 
@@ -287,7 +293,8 @@ class IngestWorker:
         """Apply commands to every owned partition that has not seen them, and store what comes of
         them at once; True: anything changed. One by one, twenty slices that arrive together cost
         twenty writes for each of 64 partitions."""
-        told = [(record.offset, commands.decode(record.value)) for record in records]
+        told = [Told(r.offset, r.at_ms, commands.decode(r.value)) for r in records]
+        self._cover(told)
         obeyed = [(progress, *self._obeyed(progress, told)) for progress in self._owned.values()]
         self._side_by_side.run(
             [
@@ -296,20 +303,51 @@ class IngestWorker:
                 if state != progress.state
             ]
         )
-        return any(changed for _, _, changed in obeyed)
+        stamped = {p: progress.state.stamps for p, progress in self._owned.items()}
+        write_stamps(self._stores.tables, stamped)
+        self._coverage.stamp(stamped)
+        if any(changed for _, _, changed in obeyed):
+            self._load_coverage()  # whose rows hold in which band may have changed
+            return True
+        return False
+
+    def _load_coverage(self) -> None:
+        """Read all that is known of who is pulled: all rows are there of what any of its own
+        partitions has obeyed."""
+        first = min(self._owned.values(), key=lambda progress: progress.state.commands)
+        homes = first.residents.now()
+        self._coverage.load(first.state.commands, homes, self._owned)
+
+    def _cover(self, told: Sequence[Told]) -> None:
+        """Write the rows of switches; before their stamps, so that whoever has those finds them."""
+        first = min(self._owned.values(), key=lambda progress: progress.state.commands)
+        residents = first.residents
+        for offset, at_ms, command in told:
+            if offset < self._coverage.known:
+                continue
+            if isinstance(command, commands.Switched | commands.Filled):
+                homes = residents.now()
+                self._coverage.put(obey(self._stores.tables, command, offset, at_ms, homes))
+            residents = residents_after(command, residents, first.partition, first.next)
+            self._coverage.known = offset + 1
 
     def _obeyed(
-        self, progress: Progress, told: Sequence[tuple[int, commands.Command]]
+        self, progress: Progress, told: Sequence[Told]
     ) -> tuple[PartitionState, bool]:
-        """The state of a partition after commands (with their offsets) that are stamped now, and
-        whether there is anything to be done for them."""
+        """The state of a partition after commands that are stamped now, and whether there is
+        anything to be done for them."""
         state, residents, changed = progress.state, progress.residents, False
-        for offset, command in told:
+        state = msgspec.structs.replace(state, stamps=())
+        for offset, _, command in told:
             if state.commands > offset:
                 continue
             after = residents_after(command, residents, progress.partition, progress.next)
             differs = after.rows != residents.rows
             state = msgspec.structs.replace(state, commands=offset + 1, residents=after.rows)
+            if isinstance(command, commands.Switched):
+                # Not at what was evaluated before, however far a rewind has gone back.
+                at = at_of_offset(self._stores.log_base, max(progress.next, state.high))
+                state = msgspec.structs.replace(state, stamps=(*state.stamps, (offset, at)))
             again = self._again_from(command, progress.partition, differs)
             if again is not None:
                 state = progress.go_back(state, again, arriving(command))
@@ -323,7 +361,10 @@ class IngestWorker:
         if isinstance(command, commands.SliceArrived):
             return command.since[partition] if changes else None
         if isinstance(command, commands.LetterRetried) and command.partition == partition:
-            return self._take_letter(command)
+            # All behind it may have come out otherwise without it: posts not delivered to who had
+            # followed, a follow that changed nothing since an unfollow was missing.
+            open_ = self._retried.take(partition, command.offset)
+            return self._retained(partition, command.offset) if open_ else None
         if isinstance(command, commands.GroupRewound) and partition in command.offsets:
             return self._retained(partition, command.offsets[partition])
         return None
@@ -331,23 +372,6 @@ class IngestWorker:
     def _retained(self, partition: int, offset: int) -> int:
         """`offset`, or where the log begins by now."""
         return max(offset, self._stores.firehose.spans()[partition].start)
-
-    def _take_letter(self, command: commands.LetterRetried) -> int | None:
-        """Have a dead letter applied again, and all behind it: what was applied without it may
-        have come out otherwise (posts not delivered to who had followed, a follow that changed
-        nothing since an unfollow was missing). None: it is not open.
-
-        It stays open until its effect is acknowledged; a crash before that leaves it open.
-        """
-        partition, offset = command.partition, command.offset
-        try:
-            letter = self._stores.dead_letters.show(f"{partition}-{offset}")
-        except NotFound:
-            return None
-        if letter.outcome is not None:
-            return None
-        self._retries[partition, offset] = letter
-        return self._retained(partition, offset)
 
     def _restart(self, member: Member) -> None:
         """Residents changed, or a partition goes back: forget all memory, and read on from where
@@ -376,23 +400,6 @@ class IngestWorker:
             done += 1
         self.stats.events += done
         return done
-
-    def _settle_letters(self, done: Sequence[tuple[Record, Applying | None]]) -> None:
-        """Letters to retry whose records were applied this time, and acknowledged, are settled."""
-        if not self._retries:
-            return
-        for record, applying in done:
-            letter = self._retries.pop((record.partition, record.offset), None)
-            if letter is not None and applying is not None:
-                self._stores.dead_letters.settle(letter.id, "retried")
-
-    def _beyond_retention(self) -> list[Record]:
-        """Letters to retry that the log itself no longer has, as the records that they were."""
-        if not self._retries:
-            return []
-        spans = self._stores.firehose.spans()
-        letters = self._retries.values()
-        return [_record_of(x) for x in letters if x.offset < spans[x.partition].start]
 
     def _applying(self, record: Record) -> Applying | None:
         """A record as an event to apply; bad content goes to the dead letters."""
@@ -459,11 +466,6 @@ class IngestWorker:
 
     def _open_offsets(self, partition: int) -> list[int]:
         return [k.offset for k in self._evaluation.jobs if k.partition == partition]
-
-
-def _record_of(letter: DeadLetter) -> Record:
-    """The record that a dead letter was."""
-    return Record(letter.partition, letter.offset, letter.at_ms, letter.value)
 
 
 def _event_of(record: Record, partitions: int) -> Event:

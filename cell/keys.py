@@ -13,7 +13,10 @@ eight bytes are always `spread(user)`, the user's place in the key space.
 | following | place(follower), author | live flag, floor |
 | followers | place(author), follower | live flag, floor |
 | marks | place(reader), lane | empty; the version is the newest read event id |
+| coverage | place(reader), author or 0 for all of them | MessagePack (cell.coverage) |
 | cell | "p" partition, "a" partition, or a word below | JSON or a name (cell.state) |
+| cell | "h" place(author) | MessagePack (cell.coverage): an author who is or was pulled by all |
+| cell | "s" partition, switch | from which event on a switch holds there |
 
 Every value that means gone, outside of posts, begins with a zero byte.
 """
@@ -36,8 +39,9 @@ NOTICES = "notices"
 FOLLOWING = "following"
 FOLLOWERS = "followers"
 MARKS = "marks"
+COVERAGE = "coverage"
 CELL = "cell"
-TABLES = (POSTS, LIKES, FANS, INBOX, NOTICES, FOLLOWING, FOLLOWERS, MARKS, CELL)
+TABLES = (POSTS, LIKES, FANS, INBOX, NOTICES, FOLLOWING, FOLLOWERS, MARKS, COVERAGE, CELL)
 
 PREFIX_BYTES = 8
 ENTRY_KEY_BYTES = 24
@@ -159,6 +163,26 @@ def partition_key(partition: int) -> bytes:
 def position_key(partition: int) -> bytes:
     """The key of a partition's applied position in the cell table."""
     return b"a" + struct.pack(">H", partition)
+
+
+def hot_key(place: int) -> bytes:
+    """The key of an author's coverage in the cell table."""
+    return b"h" + _U64.pack(place)
+
+
+HOT_KEYS = (b"h", b"i")
+"""The range of the keys above."""
+
+
+def stamp_key(partition: int, switch: int) -> bytes:
+    """The key of a switch's stamp in the cell table."""
+    return b"s" + struct.pack(">HQ", partition, switch)
+
+
+def parse_stamp(key: bytes) -> tuple[int, int]:
+    """The partition and the switch of a stamp's key."""
+    partition, switch = struct.unpack(">HQ", key[1:])
+    return partition, switch
 
 
 ERA_KEY = b"era"

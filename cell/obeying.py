@@ -1,7 +1,17 @@
 """What commands do to who is homed in a cell. Pure."""
 
+from typing import NamedTuple
+
 from cell.commands import Command, SliceArrived, SliceLeft
 from cell.residents import Ranges, Residents
+
+
+class Told(NamedTuple):
+    """A command, where it is in the command log and since when (as the log has it)."""
+
+    offset: int
+    at_ms: int
+    command: Command
 
 
 def residents_after(

@@ -13,7 +13,9 @@ from cell import cursor
 from cell.cursor import Place
 from cell.dashboard import Entry, EntryKind, PageQuery, PostView
 from cell.lane_scan import LiveEntry, Range, Reader, Seen, live_entries
+from cell.page_coverage import Pulled
 from cell.posts import Posts, Stored, text_bytes_of, with_originals
+from cell.pulling import Pulling
 from cell.snapshot import Snapshot
 from cell.tables import Tables
 from firehose.event import Lane, PostCreated, PostRef
@@ -48,6 +50,14 @@ class Found:
     cut: bool = False
 
 
+class Asked(NamedTuple):
+    """What is asked for, by whom, and who has to be pulled for it."""
+
+    reader: Reader
+    query: PageQuery
+    pulled: Pulled | None = None
+
+
 class _Step(NamedTuple):
     """Entries of a lane or of both, the last place looked at, and whether that was the end."""
 
@@ -68,26 +78,26 @@ def post_of(entry: LiveEntry) -> PostRef | None:
 class Pages:
     """Walks lanes and fills pages; used by many threads."""
 
-    def __init__(self, tables: Tables, posts: Posts, clock: Clock) -> None:
+    def __init__(self, tables: Tables, posts: Posts, pulling: Pulling, clock: Clock) -> None:
         self._tables = tables
+        self._pulling = pulling
         self._posts = posts
         self._clock = clock
 
-    def walk(
-        self, reader: Reader, query: PageQuery, within: Range, asof: Snapshot, until_ms: int
-    ) -> Found:
+    def walk(self, asked: Asked, within: Range, asof: Snapshot, until_ms: int) -> Found:
         """Up to `query.limit` entries of the range, in its order.
 
         Stops with what it has when `until_ms` (monotonic) has passed.
         """
-        stream = self._merged(reader, query, within)
+        query = asked.query
+        stream = _each_once(self._merged(asked, within))
         found: list[LiveEntry] = []
         stored: dict[PostRef, Stored | None] = {}
         last: Place | None = None
         while True:
             wanted = query.limit - len(found) + 1  # one more, to know whether anything is left
             step = self._next(stream, wanted, until_ms)
-            for entry in self._shown(step.candidates, stored, query, asof):
+            for entry in self._shown(step.candidates, stored, asked, asof):
                 if len(found) == query.limit:
                     return Found(found, stored, found[-1].place, end=False)
                 found.append(entry)
@@ -111,29 +121,33 @@ class Pages:
                 return _Step(candidates, last, end=False)
         return _Step(candidates, last, end=True)
 
-    def _merged(
-        self, reader: Reader, query: PageQuery, within: Range
-    ) -> Iterator[LiveEntry | Seen]:
+    def _merged(self, asked: Asked, within: Range) -> Iterator[LiveEntry | Seen]:
+        reader, query, pulled = asked
         first_chunk = query.limit + 8  # a few gone rows do not cost a second call
-        lanes = [
+        lanes: list[Iterator[LiveEntry | Seen]] = [
             live_entries(self._tables, reader, lane, within, first_chunk)
             for lane in sorted(query.lanes)
         ]
+        if pulled is not None and Lane.POSTS in query.lanes:
+            lanes.append(self._pulling.entries(reader, pulled, within, first_chunk))
         return heapq.merge(*lanes, key=lambda e: e.place, reverse=not within.oldest_first)
 
     def _shown(
         self,
         candidates: list[LiveEntry],
         stored: dict[PostRef, Stored | None],
-        query: PageQuery,
+        asked: Asked,
         asof: Snapshot,
     ) -> list[LiveEntry]:
-        """Those of the kinds asked for whose post is there; of a like's only this tells."""
+        """Those of the kinds asked for whose post is there; of a like's only this tells, and of
+        what somebody pushed who had not heard yet that it is pulled."""
+        query = asked.query
         kept = [e for e in candidates if not query.kinds or e.kind in query.kinds]
         needed = {
             ref
             for e in kept
-            if (ref := post_of(e)) is not None and (query.hydrate or e.kind is EntryKind.LIKE)
+            if (ref := post_of(e)) is not None
+            and (query.hydrate or e.kind is EntryKind.LIKE or asked.pulled is not None)
         }
         unknown = needed - stored.keys()
         stored.update(dict.fromkeys(unknown) | self._posts.get(unknown, asof))
@@ -165,6 +179,17 @@ class Pages:
             )
             for e in found.entries
         )
+
+
+def _each_once(stream: Iterator[LiveEntry | Seen]) -> Iterator[LiveEntry | Seen]:
+    """What was pushed and is pulled too, once."""
+    last: Place | None = None
+    for item in stream:
+        if isinstance(item, LiveEntry):
+            if item.place == last:
+                continue
+            last = item.place
+        yield item
 
 
 def fitting(shown: Shown) -> Shown:

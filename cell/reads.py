@@ -9,6 +9,7 @@ from cell.author_posts import AuthorPost, Runs, newest
 from cell.edges import EdgeSet
 from cell.fanout import JobKey
 from cell.followers import FollowerSets
+from cell.known_coverage import KnownCoverage
 from cell.residents import Homes
 from cell.side_by_side import SideBySide
 from cell.tables import Row, Tables
@@ -54,7 +55,8 @@ class Applying(NamedTuple):
 class _Wanted:
     """The rows that a batch of events will look at."""
 
-    def __init__(self) -> None:
+    def __init__(self, coverage: KnownCoverage) -> None:
+        self._coverage = coverage
         self.points: dict[str, set[bytes]] = defaultdict(set)
         self.authors: set[int] = set()
 
@@ -62,7 +64,8 @@ class _Wanted:
         """What one event will look at."""
         match a.event:
             case PostCreated(id=post_id, author=author, brought=brought):
-                self.authors.add(spread(author))
+                if not self._coverage.is_hot(a.partition, spread(author), a.at):
+                    self.authors.add(spread(author))
                 if brought or a.again:
                     self.points[keys.POSTS].add(keys.post_key(author, post_id))
             case PostRemoved(author=author, post_id=post_id):
@@ -87,8 +90,15 @@ class _Wanted:
 class Reads:
     """Reads of one worker thread. `begin` each batch, when the one before is acknowledged."""
 
-    def __init__(self, tables: Tables, followers: FollowerSets, side_by_side: SideBySide) -> None:
+    def __init__(
+        self,
+        tables: Tables,
+        followers: FollowerSets,
+        side_by_side: SideBySide,
+        coverage: KnownCoverage,
+    ) -> None:
         self._tables = tables
+        self._coverage = coverage
         self._followers = followers
         self._reader = Runs(tables, side_by_side, RUN)
         self._unacknowledged = Unacknowledged()
@@ -100,7 +110,7 @@ class Reads:
         self._unacknowledged = Unacknowledged()
         for table, row in held:
             self.wrote(table, row)
-        wanted = _Wanted()
+        wanted = _Wanted(self._coverage)
         for applying in upcoming:
             wanted.add(applying)
         self._points.clear()

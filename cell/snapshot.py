@@ -26,12 +26,14 @@ LOOK_MS = AGE_MS_MAX // 2
 
 class Snapshot(NamedTuple):
     """The cell as it is known to be. `stamp`: of what was seen of its changes; None where that is
-    less than what the table says, so that nothing kept may be believed."""
+    less than what the table says, so that nothing kept may be believed. `commands`: none from this
+    offset on was obeyed for an event that is applied."""
 
     homes: Homes
     applied: dict[int, Applied]
     era: bytes
     stamp: int | None
+    commands: int = 0
 
 
 class _TableRead(NamedTuple):
@@ -139,6 +141,8 @@ class Snapshots:
 
 def _snapshot(table: _TableRead, known: Known) -> Snapshot:
     if known.covers(table.states):
-        return Snapshot(table.homes, known.applied, table.era, known.stamp)
+        commands = max((word.commands for word in known.reached.values()), default=0)
+        return Snapshot(table.homes, known.applied, table.era, known.stamp, commands)
     applied = {p: state.applied for p, state in table.states.items()}
-    return Snapshot(table.homes, applied, table.era, None)
+    commands = max((state.obeyed for state in table.states.values()), default=0)
+    return Snapshot(table.homes, applied, table.era, None, commands)

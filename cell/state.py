@@ -30,8 +30,10 @@ class PartitionState(msgspec.Struct, frozen=True):
     write of the position's row by one owner. `commands` is the next offset of the command log to
     read. `again` is how far the events below `high` have been applied once more; -1: nothing is to
     be applied again. `arriving`: for whom, as (start, last, band), what was done is done once more;
-    empty: for all. `row` is the owner's row as it was read or written, empty where there is none:
-    of a later version it may have fields that this one ignores.
+    empty: for all. `stamps` (switch, at; cell.coverage) are the newest, whose rows may not be there
+    yet. `obeyed` is `commands`, or what it was when the position was written, whichever is more:
+    the two rows are not read at one instant. `row` is the owner's row as it was read or written,
+    empty where there is none: of a later version it may have fields that this one ignores.
     """
 
     revision: int = 0
@@ -43,6 +45,8 @@ class PartitionState(msgspec.Struct, frozen=True):
     residents: tuple[Resident, ...] = ()
     step: int = 0
     arriving: Ranges = ()
+    stamps: tuple[tuple[int, int], ...] = ()
+    obeyed: int = 0
     row: bytes = b""
 
     @property
@@ -66,6 +70,7 @@ class PartitionState(msgspec.Struct, frozen=True):
             self.again,
             self.residents,
             self.arriving or msgspec.UNSET,
+            self.stamps or msgspec.UNSET,
         )
 
 
@@ -84,11 +89,13 @@ class _Owner(msgspec.Struct, frozen=True):
     again: int = -1
     residents: tuple[Resident, ...] = ()
     arriving: Ranges | msgspec.UnsetType = msgspec.UNSET
+    stamps: tuple[tuple[int, int], ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Position(msgspec.Struct, frozen=True):
     high: int = 0
     open: tuple[int, ...] = ()
+    commands: int = 0
 
 
 _OWNER = msgspec.json.Decoder(_Owner)
@@ -189,7 +196,7 @@ class CellState:
             Row(
                 keys.position_key(p),
                 s.generation << STEP_BITS | s.step,
-                msgspec.json.encode(_Position(s.high, s.open)),
+                msgspec.json.encode(_Position(s.high, s.open, s.commands)),
             )
             for p, s in stepped.items()
         ]
@@ -257,9 +264,11 @@ def _state_of(owner_row: Row | None, position_row: Row | None) -> PartitionState
         high=position.high,
         open=position.open,
         commands=owner.commands,
+        obeyed=max(owner.commands, position.commands),
         again=owner.again,
         residents=owner.residents,
         arriving=owner.arriving or (),
+        stamps=owner.stamps or (),
         step=0 if position_row is None else position_row.version & ((1 << STEP_BITS) - 1),
         row=b"" if owner_row is None else owner_row.value,
     )

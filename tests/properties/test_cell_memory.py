@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cell import keys
-from cell.edges import Edge, EdgeSet, edge_set
+from cell.edges import Edge, EdgeSet, LeftOut, edge_set
 from cell.followers import FollowerSets, put_row
 from cell.residents import Homes
 from cell.tables import Row
@@ -48,10 +48,18 @@ def follower_rows(author: int, found: dict[int, Edge]) -> list[Row]:
     st.dictionaries(followers, edges, max_size=40),
     st.lists(st.tuples(followers, edges), max_size=60),
     st.integers(1, 45),
+    st.lists(st.none() | st.sets(followers), min_size=1, max_size=3),
+    st.integers(0, 45),
 )
 def test_an_edge_set_is_a_dict(
-    stored: dict[int, Edge], changes: list[tuple[int, Edge]], at: int
+    stored: dict[int, Edge],
+    changes: list[tuple[int, Edge]],
+    at: int,
+    pulled: list[set[int] | None],
+    back: int,
 ) -> None:
+    """`pulled`: who is left out, one after the other (None: everybody), as of `at` or before."""
+    outs = [left_out(some, before) for some in pulled for before in (at, max(0, at - back))]
     tables = MemoryTables()
     tables.create(keys.TABLES)
     tables.put(keys.FOLLOWERS, follower_rows(1, stored))
@@ -63,19 +71,31 @@ def test_an_edge_set_is_a_dict(
         found.set(follower, edge)
         model[follower] = edge
         if i % 7 == 0:
-            _same_edges(found, model, at)
-    _same_edges(found, model, at)
+            _same_edges(found, model, at, outs[i % len(outs)])
+    for out in outs:
+        _same_edges(found, model, at, out)
 
 
-def _same_edges(found: EdgeSet, model: dict[int, Edge], at: int) -> None:
+def left_out(pulled: set[int] | None, before: int) -> LeftOut:
+    places = None if pulled is None else sorted(spread(follower) for follower in pulled)
+    return LeftOut(None if places is None else np.array(places, dtype=np.uint64), before)
+
+
+def _same_edges(found: EdgeSet, model: dict[int, Edge], at: int, out: LeftOut) -> None:
     for follower in range(1, 61):
         assert found.get(follower) == model.get(follower)
     live = [(f, e) for f, e in model.items() if e.live and at_of(e.version) < at]
-    wanted = sorted((spread(f), band_of(e.version)) for f, e in live)
-    receivers = found.receivers(at)
+    kept = {
+        (spread(f), e)
+        for f, e in live
+        if at_of(e.version) >= out.before
+        or not (out.places is None or spread(f) in out.places.tolist())
+    }
+    wanted = sorted((place, band_of(e.version)) for place, e in kept)
+    receivers = found.receivers(at, out)
     got = zip(receivers.places.tolist(), receivers.bands.tolist(), strict=True)
     assert list(got) == wanted  # by place
-    few = found.receivers_few(at)
+    few = found.receivers_few(at, out)
     if few is not None:
         places = [(int.from_bytes(p), some.band) for some in few for p in some.prefixes]
         assert sorted(places) == wanted

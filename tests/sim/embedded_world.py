@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from cell.commands import Command, encode
 from cell.dashboard import Dashboard
 from cell.ingest import IngestSettings, IngestWorker, group_of
 from cell.stores import CellStores
@@ -96,6 +97,11 @@ class EmbeddedWorld:
             spans = self._platform.seams.firehose().spans()
             starts = (s.start if back is None else max(s.start, s.end - back) for s in spans)
             self._platform.rewind(cell, dict(enumerate(starts)))
+
+    def tell(self, cell: str, command: Command) -> None:
+        """By the cell's command log."""
+        with self._lock:
+            self._platform.cells[cell].stores.commands.append([(0, encode(command))])
 
     # --- the proofs' faults ----------------------------------------------------------------------
 

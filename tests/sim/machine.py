@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from cell.commands import Command, Switched
 from cell.dashboard import (
     LIMIT_DEFAULT,
     Context,
@@ -25,6 +26,7 @@ from cell.dashboard import (
     PageQuery,
     Receipt,
 )
+from cell.materialization import Why
 from firehose.event import Draft, Lane, PostKind, PostRef
 from idgen.ids import SEQUENCES, WORKERS, compose
 from tests.higgs.driver import Ids, draft_of, insist
@@ -93,6 +95,10 @@ class World(Protocol):
 
     def rewind(self, cell: str, back: int | None) -> None:
         """The cell reads the last `back` events of each partition again; None: all."""
+        ...
+
+    def tell(self, cell: str, command: Command) -> None:
+        """All workers of the cell are told."""
         ...
 
 
@@ -335,6 +341,28 @@ class PlatformMachine(RuleBasedStateMachine):
     @rule(cell=picks, back=st.integers(1, 30))
     def rewind(self, cell: int, back: int) -> None:
         self.place.rewind(self._cell(cell), back)
+
+    @rule(
+        cells=st.lists(picks, min_size=1, max_size=2),
+        pull=st.booleans(),
+        readers=st.sets(users, max_size=USERS),
+        authors=st.sets(users, max_size=2),
+        pairs=st.sets(st.tuples(users, users), max_size=3),
+    )
+    def switch(
+        self,
+        cells: list[int],
+        pull: bool,
+        readers: set[int],
+        authors: set[int],
+        pairs: set[tuple[int, int]],
+    ) -> None:
+        """Some are pulled from now on, or pushed; a reader's home may be any of the cells."""
+        named = [sorted(self._user(user) for user in users) for users in (readers, authors)]
+        both = tuple(sorted((self._user(a), self._user(b)) for a, b in pairs))
+        command = Switched(pull, Why.PINNED, tuple(named[0]), tuple(named[1]), both)
+        for cell in cells:
+            self.place.tell(self._cell(cell), command)
 
     @rule(often=st.integers(0, 5))
     def restart(self, often: int) -> None:
