@@ -88,6 +88,8 @@ class Batch:
         self.entries = Entries()
         self.notices: list[Row] = []
         self.state: dict[str, list[Row]] = defaultdict(list)
+        self.looked_up: set[int] = set()
+        """Authors whose posts were pushed to nobody."""
 
     def write(self, tables: Tables, side_by_side: SideBySide) -> None:
         """Write all of it, phase by phase; each is acknowledged before the next begins.

@@ -106,10 +106,20 @@ def post_names(post_keys: Iterable[bytes]) -> Names:
     return names.astype(np.uint32)
 
 
+def author_names(authors: Iterable[int]) -> Names:
+    """The names of what authors have posted, whichever it is: of those whom everybody pulls, for
+    nobody is told of their posts who does not look for them."""
+    return post_names(keys.post_key(author, 0) for author in authors)
+
+
 def changed_by(batch: Batch) -> Changed:
     """What a batch makes out of date."""
-    readers = [row.key[:4] for row in (*batch.notices, *batch.state.get(keys.MARKS, ()))]
+    of_readers = (keys.MARKS, keys.FOLLOWING)
+    state = [row for table in of_readers for row in batch.state.get(table, ())]
+    readers = [row.key[:4] for row in (*batch.notices, *state)]
     posts = post_names(row.key for row in (*batch.posts, *batch.state.get(keys.POSTS, ())))
+    if batch.looked_up:
+        posts = np.concatenate([posts, author_names(batch.looked_up)])
     entries = np.ascontiguousarray(batch.entries.rows().keys[:, :4])
     return Changed(np.concatenate([_names(entries.tobytes()), _names(b"".join(readers))]), posts)
 

@@ -120,8 +120,10 @@ class Evaluation:
         if own_band:
             entries.add(place, own_band, event, value)
         left_out = self._coverage.left_out(a.partition, (post.author, place), created_at, a.at)
-        if left_out.places is None and created_at == a.at:
-            return  # nobody is pushed to
+        if left_out.places is None:
+            self.batch.looked_up.add(post.author)
+            if created_at == a.at:
+                return
         edges = self._reads.edges(place)
         few = edges.receivers_few(a.at, left_out)
         if few is not None:

@@ -66,9 +66,11 @@ class Freshness:
         """What was seen up to now."""
         return self._known
 
-    def unchanged(self, reader: int, posts: Names, since: int) -> bool:
+    def unchanged(self, reader: int | None, posts: Names, since: int) -> bool:
         """Whether none of these names has changed after the stamp `since`, as far as was seen."""
-        if since < self._void_until or self._readers[reader >> _SHIFT] > since:
+        if since < self._void_until:
+            return False
+        if reader is not None and self._readers[reader >> _SHIFT] > since:
             return False
         return bool(self._posts[posts >> _SHIFT].max(initial=0) <= since)
 

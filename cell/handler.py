@@ -34,7 +34,7 @@ from cell.page import Asked, Pages, Shown, fitting
 from cell.page_cache import PageCache, ReadPage
 from cell.page_coverage import PageCoverage
 from cell.posts import Posts, bounded_views
-from cell.pulling import Pulling
+from cell.pulling import LookUp, Pulling
 from cell.snapshot import LOOK_MS, Snapshot, Snapshots
 from cell.stores import CellStores
 from cell.timeline import timeline, timeline_entries
@@ -77,11 +77,11 @@ class CellHandler(Writes):
         self._homes = homes
         self._build = build
         self._posts = Posts(stores.tables, stores.cache)
-        pulling = Pulling(stores.tables, stores.firehose.partitions)
-        self._pages = Pages(stores.tables, self._posts, pulling, clock)
-        self._coverage = PageCoverage(stores, clock)
         state = stores.state()
         self.freshness = Freshness(stores.changes, state)
+        self._coverage = PageCoverage(stores, clock)
+        self._pulling = Pulling(stores.tables, stores.firehose.partitions, self.freshness)
+        self._pages = Pages(stores.tables, self._posts, self._pulling, clock)
         self.snapshots = Snapshots(state, self.freshness, stores.root, clock)
         self.page_cache = PageCache(self.freshness, page_cache_bytes)
 
@@ -105,9 +105,8 @@ class CellHandler(Writes):
         self, reader: Reader, query: PageQuery, within: Range, asof: Snapshot, deadline_ms: int
     ) -> ReadPage:
         until_ms = deadline_ms - (deadline_ms - self._clock.monotonic_ms()) // WALK_SHARE
-        # After the position and before the inbox: what was pushed by then is in that.
-        pulled = self._coverage.of(reader, asof)
-        found = self._pages.walk(Asked(reader, query, pulled), within, asof, until_ms)
+        look_up = self._look_up(reader, query, asof)
+        found = self._pages.walk(Asked(reader, query, look_up), within, asof, until_ms)
         marks = marks_of(self._stores.tables, reader.place)
         entries = self._pages.filled(found, query.reader, query, marks, asof)
         going_on = b""
@@ -117,7 +116,17 @@ class CellHandler(Writes):
         made_of = set(found.stored) | {each.ref for each in originals if each is not None}
         shown = fitting(Shown(entries, going_on, found.end))
         kept = shown._replace(entries=KeptEntries(shown.entries))
-        return ReadPage(kept, made_of, found.cut or pulled is not None)
+        if look_up is None:
+            return ReadPage(kept, made_of, good_once=found.cut)
+        good_once = found.cut or not look_up.hot_alone
+        return ReadPage(kept, made_of, look_up.authors, good_once)
+
+    def _look_up(self, reader: Reader, query: PageQuery, asof: Snapshot) -> LookUp | None:
+        """What a page has to look up: after its position is taken and before the inbox is read,
+        which then has all that was pushed."""
+        if Lane.POSTS not in query.lanes:
+            return None
+        return self._pulling.look_up(reader, self._coverage.of(reader, asof), asof)
 
     def author_posts(
         self, ctx: Context, author: int, before: bytes, after: bytes, limit: int
@@ -269,9 +278,8 @@ class CellHandler(Writes):
             above = NEWEST._replace(id=mark)
         query = PageQuery(user, frozenset((lane,)), limit=cap, hydrate=False)
         until_ms = self._clock.monotonic_ms() + ctx.deadline_ms // WALK_SHARE
-        pulled = self._coverage.of(reader, snapshot)
-        within = Range(oldest=above)
-        found = self._pages.walk(Asked(reader, query, pulled), within, snapshot, until_ms)
+        asked = Asked(reader, query, self._look_up(reader, query, snapshot))
+        found = self._pages.walk(asked, Range(oldest=above), snapshot, until_ms)
         return Count(len(found.entries), capped=not found.end)
 
     def _page(self, shown: Shown, snapshot: Snapshot, band: int) -> Page:

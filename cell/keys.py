@@ -42,6 +42,8 @@ MARKS = "marks"
 COVERAGE = "coverage"
 CELL = "cell"
 TABLES = (POSTS, LIKES, FANS, INBOX, NOTICES, FOLLOWING, FOLLOWERS, MARKS, COVERAGE, CELL)
+OF_ANY_WIDTH = (POSTS, COVERAGE, CELL)
+"""The tables whose values differ in their widths."""
 
 PREFIX_BYTES = 8
 ENTRY_KEY_BYTES = 24

@@ -13,9 +13,8 @@ from cell import cursor
 from cell.cursor import Place
 from cell.dashboard import Entry, EntryKind, PageQuery, PostView
 from cell.lane_scan import LiveEntry, Range, Reader, Seen, live_entries
-from cell.page_coverage import Pulled
 from cell.posts import Posts, Stored, text_bytes_of, with_originals
-from cell.pulling import Pulling
+from cell.pulling import LookUp, Pulling
 from cell.snapshot import Snapshot
 from cell.tables import Tables
 from firehose.event import Lane, PostCreated, PostRef
@@ -51,11 +50,11 @@ class Found:
 
 
 class Asked(NamedTuple):
-    """What is asked for, by whom, and who has to be pulled for it."""
+    """What is asked for, by whom, and what has to be looked up for it."""
 
     reader: Reader
     query: PageQuery
-    pulled: Pulled | None = None
+    look_up: LookUp | None = None
 
 
 class _Step(NamedTuple):
@@ -122,14 +121,14 @@ class Pages:
         return _Step(candidates, last, end=True)
 
     def _merged(self, asked: Asked, within: Range) -> Iterator[LiveEntry | Seen]:
-        reader, query, pulled = asked
+        reader, query, look_up = asked
         first_chunk = query.limit + 8  # a few gone rows do not cost a second call
         lanes: list[Iterator[LiveEntry | Seen]] = [
             live_entries(self._tables, reader, lane, within, first_chunk)
             for lane in sorted(query.lanes)
         ]
-        if pulled is not None and Lane.POSTS in query.lanes:
-            lanes.append(self._pulling.entries(reader, pulled, within, first_chunk))
+        if look_up is not None and Lane.POSTS in query.lanes:
+            lanes.append(self._pulling.entries(look_up, within, first_chunk))
         return heapq.merge(*lanes, key=lambda e: e.place, reverse=not within.oldest_first)
 
     def _shown(
@@ -147,7 +146,7 @@ class Pages:
             ref
             for e in kept
             if (ref := post_of(e)) is not None
-            and (query.hydrate or e.kind is EntryKind.LIKE or asked.pulled is not None)
+            and (query.hydrate or e.kind is EntryKind.LIKE or asked.look_up is not None)
         }
         unknown = needed - stored.keys()
         stored.update(dict.fromkeys(unknown) | self._posts.get(unknown, asof))

@@ -8,12 +8,14 @@ dashboard has seen all changes up to what the cell has applied.
 
 import itertools
 import threading
+from collections.abc import Collection
 from typing import Final, NamedTuple
 
 import cachetools
+import numpy as np
 
 from cell import keys
-from cell.changes import Names, post_names, reader_name
+from cell.changes import Names, author_names, post_names, reader_name
 from cell.dashboard import Entry, PageQuery
 from cell.freshness import Freshness
 from cell.lane_scan import Reader
@@ -30,11 +32,13 @@ SHARE_MAX: Final = 50
 
 
 class ReadPage(NamedTuple):
-    """A page as just read, the posts that were looked at for it, and whether time cut it short."""
+    """A page as just read, and of what it was made: posts that were looked at for it, and authors
+    of whom any post would be. `good_once`: what else would change it is not told."""
 
     shown: Shown
     made_of: set[PostRef]
-    cut: bool
+    authors: Collection[int] = ()
+    good_once: bool = False
 
 
 class _Kept(NamedTuple):
@@ -42,6 +46,7 @@ class _Kept(NamedTuple):
     query: PageQuery
     band: int
     era: bytes
+    commands: int
     stamp: int
     posts: Names
     shown: Shown
@@ -70,7 +75,7 @@ class PageCache:
                 kept is not None
                 and asof.stamp is not None
                 and kept.query == query
-                and (kept.band, kept.era) == (reader.band, asof.era)
+                and (kept.band, kept.era, kept.commands) == (reader.band, asof.era, asof.commands)
                 and self._freshness.unchanged(reader_name(reader.place), kept.posts, kept.stamp)
             )
             self.hits += found
@@ -99,10 +104,12 @@ class PageCache:
     ) -> _Kept | None:
         """What is kept of a page; None: nothing."""
         size = sum(_bytes_of(entry) for entry in read.shown.entries) + ENTRY_BYTES
-        if asof.stamp is None or read.cut or size * SHARE_MAX > self._bytes_max:
+        if asof.stamp is None or read.good_once or size * SHARE_MAX > self._bytes_max:
             return None
         posts = post_names(keys.post_key(ref.author, ref.id) for ref in read.made_of)
-        return _Kept(turn, query, reader.band, asof.era, asof.stamp, posts, read.shown, size)
+        names = np.concatenate([posts, author_names(read.authors)])
+        asked = (turn, query, reader.band)
+        return _Kept(*asked, asof.era, asof.commands, asof.stamp, names, read.shown, size)
 
 
 def _bytes_of(entry: Entry) -> int:

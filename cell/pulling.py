@@ -1,80 +1,125 @@
 """What a page looks up at authors: their posts that were not pushed to the reader, in the page's
 order, read only as far as the page goes.
 
-The first rows of all authors are read side by side; an author of whom they were enough costs that
-one call.
+The first posts of all authors are read side by side; an author of whom they are enough costs that
+one call, and one whom everybody pulls none, mostly (cell.hot_timelines).
 """
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from cell import keys
-from cell.author_posts import author_post
+from cell.author_posts import AuthorPost, author_post
 from cell.cursor import OLDEST, Place
 from cell.dashboard import EntryKind
+from cell.follow_sets import FollowSets
+from cell.freshness import Freshness
+from cell.hot_timelines import HotTimelines
 from cell.lane_scan import LiveEntry, Range, Reader
 from cell.page_coverage import Pulled
 from cell.side_by_side import SideBySide
-from cell.tables import Row, Tables
-from cell.versions import ats_of, bands_of, floor_of
+from cell.snapshot import Snapshot
+from cell.tables import Tables
 from firehose.codec import GONE_PREFIX
 from firehose.event import Lane
-from idgen.ids import MAX_ID, U64, U64Array, spread_array
+from idgen.ids import MAX_ID, U64, spread_array
 
-FOLLOWS_AT_ONCE: Final = 20_000
-FIRST_ROWS: Final = 200
-"""Posts read of all authors together before any is looked at, at two or more of each."""
-ROWS_MAX: Final = 500
+FIRST_POSTS: Final = 200
+"""Read of all authors together before any is looked at, at two or more of each."""
+POSTS_MAX: Final = 500
 
 
 class Follow(NamedTuple):
     """An author whom a reader follows, and what of theirs was not pushed to the reader: events as
-    (since, until), none from before the reader followed them."""
+    (since, until), none from before the reader followed them. `hot`: everybody pulls them."""
 
     author: int
     place: int
     events: tuple[tuple[int, int], ...]
+    hot: bool
+
+    @property
+    def floor(self) -> int:
+        """The first of the events."""
+        return min(since for since, _ in self.events)
 
     def has(self, at: int) -> bool:
         """Whether the event `at` is one of them."""
         return any(since <= at < until for since, until in self.events)
 
 
+class LookUp(NamedTuple):
+    """What is to be looked up for a page, as of a position.
+
+    `hot_alone`: of authors whom everybody pulls and nobody else, so that their changes are told.
+    """
+
+    follows: Sequence[Follow]
+    asof: Snapshot
+    hot_alone: bool
+
+    @property
+    def authors(self) -> Collection[int]:
+        """Of whom posts are looked up."""
+        return [follow.author for follow in self.follows]
+
+
+class _Asked(NamedTuple):
+    """Posts of one author: by their keys, how many, and in which direction."""
+
+    start: bytes
+    stop: bytes
+    limit: int
+    reverse: bool
+
+
 class Pulling:
     """Looks up posts for pages; used by many threads."""
 
-    def __init__(self, tables: Tables, partitions: int) -> None:
+    def __init__(self, tables: Tables, partitions: int, freshness: Freshness) -> None:
         self._tables = tables
         self._partitions = partitions
+        self._follow_sets = FollowSets(tables, freshness)
+        self._hot = HotTimelines(tables, freshness)
         self._side_by_side = SideBySide()
 
-    def entries(
-        self, reader: Reader, pulled: Pulled, within: Range, wanted: int
-    ) -> Iterator[LiveEntry]:
+    def look_up(self, reader: Reader, pulled: Pulled | None, asof: Snapshot) -> LookUp | None:
+        """What a page of a reader has to look up; None: all was pushed."""
+        if pulled is None:
+            return None
+        follows = list(self._follows(reader, pulled, asof))
+        hot_alone = not pulled.reader and not pulled.pairs
+        return LookUp(follows, asof, hot_alone) if follows else None
+
+    def entries(self, look_up: LookUp, within: Range, wanted: int) -> Iterator[LiveEntry]:
         """The entries of a range that were not pushed, in its order."""
-        follows = list(self.follows(reader, pulled))
-        first = max(2, min(wanted, FIRST_ROWS // max(1, len(follows))))
-        runs: dict[int, list[Row]] = {}
+        follows = look_up.follows
+        limit = max(2, min(wanted, FIRST_POSTS // len(follows)))
+        firsts: dict[int, tuple[_Asked, list[AuthorPost]]] = {}
 
         def read(follow: Follow) -> None:
-            runs[follow.place] = self._rows(follow, *_bounds(follow, within), first, within)
+            asked = _Asked(*_bounds(follow, within), limit, within.oldest_first)
+            firsts[follow.place] = asked, self._posts(follow, asked, look_up.asof)
 
         self._side_by_side.run([partial(read, follow) for follow in follows])
-        streams = [self._posts(follow, runs[follow.place], first, within) for follow in follows]
+        streams = [
+            self._of_author(follow, within, look_up.asof, *firsts[follow.place])
+            for follow in follows
+        ]
         return heapq.merge(*streams, key=lambda e: e.place, reverse=not within.oldest_first)
 
-    def follows(self, reader: Reader, pulled: Pulled) -> Iterator[Follow]:
+    def _follows(self, reader: Reader, pulled: Pulled, asof: Snapshot) -> Iterator[Follow]:
         """Those whom a reader follows of whom something was not pushed."""
-        for authors, ats in self._edges(reader):
+        hot = np.array([*pulled.hot], dtype=np.uint64)
+        others = np.array([*pulled.pairs], dtype=np.uint64)
+        for authors, ats in self._follow_sets.of(reader, asof):
             places = spread_array(authors)
             wanted = np.ones(len(authors), dtype=np.bool_)
             if not pulled.reader:
-                others = np.array([*pulled.pairs], dtype=np.uint64)
-                hot = np.array([*pulled.hot], dtype=np.uint64)
                 wanted = np.isin(places, hot) | np.isin(authors, others)
             columns = (authors[wanted].tolist(), places[wanted].tolist(), ats[wanted].tolist())
             for author, place, at in zip(*columns, strict=True):
@@ -82,58 +127,53 @@ class Pulling:
                 after = tuple((max(since, at + 1), until) for since, until in events)
                 kept = tuple((since, until) for since, until in after if since < until)
                 if kept:
-                    yield Follow(author, place, kept)
+                    yield Follow(author, place, kept, place in pulled.hot)
 
-    def _edges(self, reader: Reader) -> Iterator[tuple[U64Array, U64Array]]:
-        """Live edges of a reader: authors, and the `at` of each."""
-        start, stop = keys.place_bytes(reader.place), keys.after_prefix(reader.place)
-        floor = floor_of(reader.band)
-        while True:
-            rows = self._tables.scan_fixed(
-                keys.FOLLOWING, start, stop, FOLLOWS_AT_ONCE, floor=floor
-            )
-            if len(rows.versions):
-                live = rows.values[:, 0] != 0
-                here = live & (bands_of(rows.versions) == np.uint64(reader.band))
-                authors = keys.key_numbers(rows.keys)[:, 1]
-                yield authors[here], ats_of(rows.versions[here])
-            if len(rows.versions) < FOLLOWS_AT_ONCE:
-                return
-            start = rows.keys[-1].tobytes() + b"\0"
-
-    def _posts(
-        self, follow: Follow, rows: list[Row], asked: int, within: Range
+    def _of_author(
+        self,
+        follow: Follow,
+        within: Range,
+        asof: Snapshot,
+        asked: _Asked,
+        posts: list[AuthorPost],
     ) -> Iterator[LiveEntry]:
-        start, stop = _bounds(follow, within)
         while True:
-            for row in rows:
-                post = author_post(row)
+            for post in posts:
                 place = Place(post.id, Lane.POSTS, follow.author)
                 if follow.has(post.created_at) and within.oldest < place < within.newest:
                     yield LiveEntry(place, EntryKind(post.kind), None)
-            if len(rows) < asked:
+            if len(posts) < asked.limit:
                 return
+            last = keys.pair_key(follow.place, keys.newest_first(posts[-1].id))
+            limit = min(asked.limit * 4, POSTS_MAX)
             if within.oldest_first:
-                stop = rows[-1].key
+                asked = asked._replace(stop=last, limit=limit)
             else:
-                start = rows[-1].key + b"\0"
-            asked = min(asked * 4, ROWS_MAX)
-            rows = self._rows(follow, start, stop, asked, within)
+                asked = asked._replace(start=last + b"\0", limit=limit)
+            posts = self._posts(follow, asked, asof)
 
-    def _rows(
-        self, follow: Follow, start: bytes, stop: bytes, limit: int, within: Range
-    ) -> list[Row]:
+    def _posts(self, follow: Follow, asked: _Asked, asof: Snapshot) -> list[AuthorPost]:
+        """Live posts of an author by their keys; fewer than asked for: there are no more."""
+        start, stop, limit, reverse = asked
         if stop and start >= stop:
             return []
-        return self._tables.scan(
-            keys.POSTS,
-            start,
-            stop,
-            limit,
-            floor=min(since for since, _ in follow.events),
-            reverse=within.oldest_first,
-            skip=GONE_PREFIX,
+        if follow.hot and not reverse:
+            kept = self._hot.of(follow.author, follow.place, follow.floor, asof)
+            posts = [p for p in kept.posts if start <= _key(follow, p) and _before(follow, p, stop)]
+            if len(posts) >= limit or kept.whole:
+                return posts[:limit]
+        rows = self._tables.scan(
+            keys.POSTS, start, stop, limit, floor=follow.floor, reverse=reverse, skip=GONE_PREFIX
         )
+        return list(map(author_post, rows))
+
+
+def _key(follow: Follow, post: AuthorPost) -> bytes:
+    return keys.pair_key(follow.place, keys.newest_first(post.id))
+
+
+def _before(follow: Follow, post: AuthorPost, stop: bytes) -> bool:
+    return not stop or _key(follow, post) < stop
 
 
 def _bounds(follow: Follow, within: Range) -> tuple[bytes, bytes]:

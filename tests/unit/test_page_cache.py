@@ -140,12 +140,12 @@ def test_a_page_that_was_begun_earlier_does_not_take_the_place_of_a_later_one(
     reader, asof = Reader(READER, spread(READER), BAND), world.handler.snapshots.now()
     earlier, later = cache.turn(), cache.turn()
     new = Shown(KeptEntries(world.page().entries), b"", end=True)
-    cache.put(later, reader, PageQuery(READER), asof, ReadPage(new, set(), cut=False))
+    cache.put(later, reader, PageQuery(READER), asof, ReadPage(new, set()))
     old = Shown(KeptEntries(), b"", end=True)
-    cache.put(earlier, reader, PageQuery(READER), asof, ReadPage(old, set(), cut=False))
+    cache.put(earlier, reader, PageQuery(READER), asof, ReadPage(old, set()))
     assert cache.get(reader, PageQuery(READER), asof) == new
     newest = cache.turn()
-    cache.put(newest, reader, PageQuery(READER), asof, ReadPage(old, set(), cut=True))
+    cache.put(newest, reader, PageQuery(READER), asof, ReadPage(old, set(), good_once=True))
     assert cache.get(reader, PageQuery(READER), asof) is None
 
 
@@ -205,7 +205,7 @@ def test_memory_is_bounded_and_what_was_asked_for_least_goes_first(world: KeptWo
     cache = PageCache(world.handler.freshness, bytes_max=400_000)
     asof = world.handler.snapshots.now()
     entries = KeptEntries(world.page().entries)
-    page = ReadPage(Shown(entries, b"", end=True), set(), cut=False)
+    page = ReadPage(Shown(entries, b"", end=True), set())
     for user in range(1, 1_000):
         reader = Reader(user, spread(user), BAND)
         cache.put(cache.turn(), reader, PageQuery(user), asof, page)
