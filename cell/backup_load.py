@@ -13,6 +13,7 @@ import numpy as np
 
 from cell import keys
 from cell.backup_files import LETTERS, Content, DamagedBackup, Manifest, read_chunk
+from cell.by_time import index_rows
 from cell.residents import Homes
 from cell.slice_rows import exchanged, taken
 from cell.stores import CellStores
@@ -56,6 +57,7 @@ def _write(stores: CellStores, table: str, content: Content, homes: Homes) -> No
         _add(stores.dead_letters, content)
     elif table == keys.POSTS:
         stores.tables.put(table, content)
+        stores.tables.put(keys.BY_TIME, index_rows(content))
     else:
         raise DamagedBackup(f"a backup has no rows of {table}")
 

@@ -1,7 +1,8 @@
 """What a batch of events writes, in the order in which it must be acknowledged.
 
-Post rows; then entries, notices and their gone values; then edges, likes, fans, marks and gone post
-rows; then the post cache. So a state row at a version proves that all of its event is done.
+Post rows; then entries, notices, rows by time and their gone values; then edges, likes, fans,
+marks and gone post rows; then the post cache. So a state row at a version proves that all of its
+event is done.
 """
 
 from collections import defaultdict
@@ -87,6 +88,7 @@ class Batch:
         self.posts: list[Row] = []
         self.entries = Entries()
         self.notices: list[Row] = []
+        self.by_time: list[Row] = []
         self.state: dict[str, list[Row]] = defaultdict(list)
         self.looked_up: set[int] = set()
         """Authors whose posts were pushed to nobody."""
@@ -101,6 +103,7 @@ class Batch:
             [
                 lambda: tables.put_fanout(keys.INBOX, self.entries.rows()),
                 lambda: tables.put(keys.NOTICES, self.notices),
+                lambda: tables.put(keys.BY_TIME, self.by_time),
             ]
         )
         side_by_side.run([partial(tables.put, name, rows) for name, rows in self.state.items()])
@@ -109,7 +112,8 @@ class Batch:
     def row_count(self) -> int:
         """How many rows `write` writes."""
         state = sum(len(rows) for rows in self.state.values())
-        return len(self.posts) + self.entries.count + len(self.notices) + state
+        single = len(self.posts) + len(self.notices) + len(self.by_time)
+        return single + self.entries.count + state
 
     @property
     def removes_posts(self) -> bool:

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from cell.materialization import Why
 from cell.versions import AT_MAX
@@ -172,6 +173,17 @@ class PulledEvents:
     def contain(self, partition: int, at: int) -> bool:
         """Whether the event `at` of a partition is one of them."""
         return any(part.contain(partition, at) for part in self.parts)
+
+    def floor(self) -> int:
+        """The first of them in any partition."""
+        return min((int(part.since.min()) for part in self.parts), default=0)
+
+    def contained(self, partitions: U64Array, ats: U64Array) -> npt.NDArray[np.bool_]:
+        """`contain` for each of some events."""
+        found = np.zeros(len(ats), dtype=np.bool_)
+        for part in self.parts:
+            found |= (part.since[partitions] <= ats) & (ats < part.until[partitions])
+        return found
 
     def within(self, partition: int) -> tuple[tuple[int, int], ...]:
         """Those of one partition, as (since, until)."""

@@ -15,6 +15,7 @@ import numpy as np
 from cell import keys
 from cell.author_posts import author_post
 from cell.batch import Batch, fanout_rows
+from cell.by_time import index_row
 from cell.edges import Edge
 from cell.fanout import Job, JobKey
 from cell.known_coverage import KnownCoverage
@@ -92,6 +93,7 @@ class Evaluation:
         post = Row(key, a.at, a.value)
         self.batch.posts.append(post)
         self._reads.wrote(keys.POSTS, post)
+        self.batch.by_time.append(index_row(e.author, e.id, a.at, e.draft.kind))
         self._deliver(PostRef(e.author, e.id), a.at, a, e.draft.kind, [])
         for reader, (kind, target) in notices_of(e).items():
             self._notify(reader, e.id, e.author, a, keys.pack_notice(kind, target))
@@ -105,6 +107,7 @@ class Evaluation:
         for reader in notified:
             self._notify(reader, e.post_id, e.author, a, keys.GONE_NOTICE)
         gone = Row(key, a.at, encode_gone(created_at, notified))
+        self.batch.by_time.append(index_row(e.author, e.post_id, a.at, 0))
         post = PostRef(e.author, e.post_id)
         self._deliver(post, created_at, a, 0, [(keys.POSTS, gone)])
 

@@ -13,6 +13,7 @@ eight bytes are always `spread(user)`, the user's place in the key space.
 | following | place(follower), author | live flag, floor |
 | followers | place(author), follower | live flag, floor |
 | marks | place(reader), lane | empty; the version is the newest read event id |
+| by_time | salt, ~post_id, author | kind (cell.by_time) |
 | coverage | place(reader), author or 0 for all of them | MessagePack (cell.coverage) |
 | cell | "p" partition, "a" partition, or a word below | JSON or a name (cell.state) |
 | cell | "h" place(author) | MessagePack (cell.coverage): an author who is or was pulled by all |
@@ -40,8 +41,23 @@ FOLLOWING = "following"
 FOLLOWERS = "followers"
 MARKS = "marks"
 COVERAGE = "coverage"
+BY_TIME = "by_time"
 CELL = "cell"
-TABLES = (POSTS, LIKES, FANS, INBOX, NOTICES, FOLLOWING, FOLLOWERS, MARKS, COVERAGE, CELL)
+TABLES = (
+    POSTS,
+    LIKES,
+    FANS,
+    INBOX,
+    NOTICES,
+    FOLLOWING,
+    FOLLOWERS,
+    MARKS,
+    COVERAGE,
+    BY_TIME,
+    CELL,
+)
+NEWER = (COVERAGE, BY_TIME)
+"""The tables that cells of 0.1.0 do not have."""
 OF_ANY_WIDTH = (POSTS, COVERAGE, CELL)
 """The tables whose values differ in their widths."""
 

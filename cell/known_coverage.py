@@ -63,7 +63,7 @@ class KnownCoverage:
 
     def load(self, known: int, homes: Homes, partitions: Iterable[int]) -> None:
         """Read all anew. The rows of all switches below `known` must be in the table."""
-        self._tables.create((keys.COVERAGE,))  # a cell of before there was coverage has none
+        self._tables.create(keys.NEWER)  # a cell of an older version has none of them
         self.known = known
         self.stamps.clear()
         self.stamps.update(read_stamps(self._tables, partitions))

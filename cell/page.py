@@ -128,7 +128,7 @@ class Pages:
             for lane in sorted(query.lanes)
         ]
         if look_up is not None and Lane.POSTS in query.lanes:
-            lanes.append(self._pulling.entries(look_up, within, first_chunk))
+            lanes += self._pulling.entries(look_up, within, first_chunk)
         return heapq.merge(*lanes, key=lambda e: e.place, reverse=not within.oldest_first)
 
     def _shown(

@@ -98,7 +98,7 @@ class PageCoverage:
     def _load(self, asof: Snapshot) -> None:
         """Read all: the rows of whatever a partition has obeyed are in the table."""
         tables = self._stores.tables
-        tables.create((keys.COVERAGE,))  # a cell of before there was coverage has none
+        tables.create(keys.NEWER)  # a cell of an older version has none of them
         partitions = range(self._stores.firehose.partitions)
         stamps = read_stamps(tables, partitions)
         self._stamps = [stamps[p] for p in partitions]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import msgspec
 
 from cell import keys
+from cell.by_time import index_rows
 from cell.post_rows import read_posts
 from cell.tables import Tables
 
@@ -46,6 +47,7 @@ def copy_posts(
     while not lane.done:
         rows, size, following = read_posts(source, lane.next, lane.stop, limit)
         target.put(keys.POSTS, rows)
+        target.put(keys.BY_TIME, index_rows(rows))
         lane = PostLane(
             following, lane.stop, lane.rows + len(rows), lane.size + size, not following
         )

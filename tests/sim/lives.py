@@ -3,6 +3,7 @@
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import rule, run_state_machine_as_test
 
+from cell import by_time, follow_sets, pulling
 from cell.ingest import IngestSettings
 from tests.contract.patience import until
 from tests.sim.embedded_world import EmbeddedWorld
@@ -14,6 +15,23 @@ REPLAY_S = 120.0
 SEEDS_APART = 10_000
 TRIVIAL = 1
 """Hypothesis begins each run with the simplest life that there is, in which nothing happens."""
+
+
+WAYS = (
+    # How pages look up what was not pushed: up to how many authors one by one, how many edges are
+    # read at once, index rows at first, and for each author until the authors are asked.
+    (64, 20_000, 64, 140),
+    (0, 20_000, 1, 10_000),
+    (0, 20_000, 1, 1),
+    (0, 2, 1, 1),
+)
+
+
+def _look_up(few: int, edges: int, rows: int, a_call: int) -> None:
+    pulling.AUTHORS_FEW = few
+    pulling.ROWS_A_CALL = a_call
+    follow_sets.AT_ONCE = edges
+    by_time.ROWS_FIRST = rows
 
 
 def live(in_world: EmbeddedWorld, of_seed: int, examples: int, steps: int) -> None:
@@ -34,6 +52,7 @@ def live(in_world: EmbeddedWorld, of_seed: int, examples: int, steps: int) -> No
 
     print(f"DASHCELL_SIM_SEED={of_seed}")
     for number in range(examples):
+        _look_up(*WAYS[number % len(WAYS)])
         run_state_machine_as_test(
             seed(of_seed * SEEDS_APART + number)(Life),
             settings=settings(
