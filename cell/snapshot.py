@@ -144,5 +144,5 @@ def _snapshot(table: _TableRead, known: Known) -> Snapshot:
         commands = max((word.commands for word in known.reached.values()), default=0)
         return Snapshot(table.homes, known.applied, table.era, known.stamp, commands)
     applied = {p: state.applied for p, state in table.states.items()}
-    commands = max((state.obeyed for state in table.states.values()), default=0)
+    commands = max((state.commands for state in table.states.values()), default=0)
     return Snapshot(table.homes, applied, table.era, None, commands)

@@ -31,9 +31,8 @@ class PartitionState(msgspec.Struct, frozen=True):
     read. `again` is how far the events below `high` have been applied once more; -1: nothing is to
     be applied again. `arriving`: for whom, as (start, last, band), what was done is done once more;
     empty: for all. `stamps` (switch, at; cell.coverage) are the newest, whose rows may not be there
-    yet. `obeyed` is `commands`, or what it was when the position was written, whichever is more:
-    the two rows are not read at one instant. `row` is the owner's row as it was read or written,
-    empty where there is none: of a later version it may have fields that this one ignores.
+    yet. `row` is the owner's row as it was read or written, empty where there is none: of a later
+    version it may have fields that this one ignores.
     """
 
     revision: int = 0
@@ -46,7 +45,6 @@ class PartitionState(msgspec.Struct, frozen=True):
     step: int = 0
     arriving: Ranges = ()
     stamps: tuple[tuple[int, int], ...] = ()
-    obeyed: int = 0
     row: bytes = b""
 
     @property
@@ -95,7 +93,6 @@ class _Owner(msgspec.Struct, frozen=True):
 class _Position(msgspec.Struct, frozen=True):
     high: int = 0
     open: tuple[int, ...] = ()
-    commands: int = 0
 
 
 _OWNER = msgspec.json.Decoder(_Owner)
@@ -111,16 +108,16 @@ class CellState:
         self._partitions = partitions
 
     def read(self, partitions: Iterable[int] | None = None) -> dict[int, PartitionState]:
-        """The states of `partitions` (None: of all); one without rows is in its first state."""
+        """The states of `partitions` (None: of all); one without rows is in its first state.
+
+        Owners are read after positions: a state has all commands that were obeyed before its
+        position was reached.
+        """
         wanted = list(range(self._partitions) if partitions is None else partitions)
-        names = [keys.partition_key(p) for p in wanted] + [keys.position_key(p) for p in wanted]
-        rows = self._tables.get(keys.CELL, names)
-        return {
-            p: _state_of(owner, position)
-            for p, owner, position in zip(
-                wanted, rows[: len(wanted)], rows[len(wanted) :], strict=True
-            )
-        }
+        positions = self._tables.get(keys.CELL, [keys.position_key(p) for p in wanted])
+        owners = self._tables.get(keys.CELL, [keys.partition_key(p) for p in wanted])
+        rows = zip(wanted, owners, positions, strict=True)
+        return {p: _state_of(owner, position) for p, owner, position in rows}
 
     def claim(self, partitions: Iterable[int]) -> dict[int, PartitionState]:
         """Become the owner of partitions: of each the generation above all before."""
@@ -196,7 +193,7 @@ class CellState:
             Row(
                 keys.position_key(p),
                 s.generation << STEP_BITS | s.step,
-                msgspec.json.encode(_Position(s.high, s.open, s.commands)),
+                msgspec.json.encode(_Position(s.high, s.open)),
             )
             for p, s in stepped.items()
         ]
@@ -264,7 +261,6 @@ def _state_of(owner_row: Row | None, position_row: Row | None) -> PartitionState
         high=position.high,
         open=position.open,
         commands=owner.commands,
-        obeyed=max(owner.commands, position.commands),
         again=owner.again,
         residents=owner.residents,
         arriving=owner.arriving or (),

@@ -7,8 +7,10 @@ Records of which v0.1.0 knew an older form are read by it too, their new fields 
 import msgspec
 import numpy as np
 
-from cell import changes, commands
-from cell.commands import GroupRewound
+from cell import changes, commands, coverage
+from cell.commands import Filled, GroupRewound, Switched
+from cell.coverage import Brought, Covered, Span
+from cell.materialization import Why
 from cell.post_copy import PostLane
 from cell.slice_rows import Walked
 from firehose.log import Record
@@ -52,8 +54,13 @@ MOVE = Move(
     history=(Happened(1_700_000_000_000, MoveState.CREATED, "me@here", "note"),),
 )
 CHANGE = changes.Change(
-    {3: changes.Reached(2, 9, 12, (10, 11))},
+    {3: changes.Reached(2, 9, 12, (10, 11), 5)},
     changes.Changed(np.array([1, 0xFFFFFFFF], np.uint32), np.array([7], np.uint32)),
+)
+
+SWITCHED = Switched(True, Why.HOT, (1, 2), (3,), ((4, 5),))
+COVERED = Covered(
+    Why.AWAY, 1_700_000_000_000, (Span(3, 9), Span(12)), (Brought((0, 7), (1 << 40, 9)),)
 )
 
 ROOT = 0xDA5CE11
@@ -102,6 +109,9 @@ CELL = CellInfo(
 RELAY = ServiceInfo("relay", "h-1", "", "h:2", "", 7, "0.2.0", {"http": "h:3"}, "east")
 FORMATS = [
     Golden("command: rewound", GroupRewound({0: 5, 3: 9}), commands.decode, commands.encode),
+    Golden("command: switched", SWITCHED, commands.decode, commands.encode),
+    Golden("command: filled", Filled(7, (2, 3)), commands.decode, commands.encode),
+    Golden("coverage", COVERED, coverage.decode, coverage.encode),
     as_json("cell", CELL),
     as_json("service", RELAY),
     as_json("servers", Servers("h:1", {"east": "h:2"})),
