@@ -32,11 +32,9 @@ def test_the_page_of_planning_has_the_plan_of_the_figures():
     assert (docs / plan_page.PAGE).read_text() == plan_page.page(docs), f"planning.md: {MAKE}"
 
 
-@pytest.mark.slow
 def test_the_page_of_materialization_has_the_figures_of_the_simulator():
-    docs = ROOT / "docs"
-    page = (docs / simulate_page.PAGE).read_text()
-    assert page == simulate_page.page(docs), f"materialization.md: {MAKE}"
+    page = (ROOT / "docs" / simulate_page.PAGE).read_text()
+    assert f"code {simulate_page.digest()} -->" in page, f"materialization.md: {MAKE}"
 
 
 def test_every_setting_has_a_meaning():
