@@ -53,10 +53,12 @@ class Switched(msgspec.Struct, frozen=True, tag="switched"):
 
 
 class Filled(msgspec.Struct, frozen=True, tag="filled"):
-    """What readers were pulled for until the switch `until` is in their inboxes now."""
+    """What readers were pulled for until the switch `until`, and in cells before this one, is in
+    their inboxes now; void where a letter was retried since the command before `seen`."""
 
     until: int
     readers: tuple[int, ...]
+    seen: int
 
 
 Command = SliceArrived | SliceLeft | LetterRetried | GroupRewound | Switched | Filled

@@ -19,6 +19,7 @@ from cell import commands
 from cell.beginning import beginning
 from cell.changes import Changed, announce, changed_by
 from cell.evaluation import Evaluation
+from cell.filling import is_void
 from cell.followers import FollowerSets
 from cell.known_coverage import KnownCoverage
 from cell.obeying import Told, arriving, residents_after
@@ -325,7 +326,10 @@ class IngestWorker:
         for offset, at_ms, command in told:
             if offset < self._coverage.known:
                 continue
-            if isinstance(command, commands.Switched | commands.Filled):
+            void = isinstance(command, commands.Filled) and is_void(
+                self._stores.commands, command, offset
+            )
+            if isinstance(command, commands.Switched | commands.Filled) and not void:
                 homes = residents.now()
                 self._coverage.put(obey(self._stores.tables, command, offset, at_ms, homes))
             residents = residents_after(command, residents, first.partition, first.next)

@@ -110,7 +110,7 @@ RELAY = ServiceInfo("relay", "h-1", "", "h:2", "", 7, "0.2.0", {"http": "h:3"}, 
 FORMATS = [
     Golden("command: rewound", GroupRewound({0: 5, 3: 9}), commands.decode, commands.encode),
     Golden("command: switched", SWITCHED, commands.decode, commands.encode),
-    Golden("command: filled", Filled(7, (2, 3)), commands.decode, commands.encode),
+    Golden("command: filled", Filled(7, (2, 3), 9), commands.decode, commands.encode),
     Golden("coverage", COVERED, coverage.decode, coverage.encode),
     as_json("cell", CELL),
     as_json("service", RELAY),

@@ -46,7 +46,8 @@ switches = st.builds(
     st.lists(users, max_size=2, unique=True).map(tuple),
     st.lists(st.tuples(users, users), max_size=3, unique=True).map(tuple),
 )
-fills = st.builds(Filled, st.integers(0, 12), st.lists(users, max_size=4, unique=True).map(tuple))
+some = st.lists(users, max_size=4, unique=True).map(tuple)
+fills = st.builds(Filled, st.integers(0, 12), some, st.just(0))
 lives = st.lists(
     st.builds(Step, st.one_of(switches, switches, fills), st.integers(0, 3)), max_size=12
 )
@@ -130,7 +131,7 @@ def test_pages_are_told_what_workers_did_and_rather_more(life: list[Step], reade
     tables.create(keys.TABLES)
     for switch, (command, _) in enumerate(life):
         obey(tables, command, switch, 7, HERE)
-    (subject,) = named(Filled(0, (reader,)), HERE)
+    (subject,) = named(Filled(0, (reader,), 0), HERE)
     covered = covered_of(rows_of(tables, [subject])[subject])
     assert decode(encode(covered)) == covered
     whole = Stamps(dict(enumerate(told.ats)))

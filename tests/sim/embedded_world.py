@@ -10,6 +10,7 @@ from typing import Self
 
 from cell.commands import Command, encode
 from cell.dashboard import Dashboard
+from cell.filling import Filling
 from cell.ingest import IngestSettings, IngestWorker, group_of
 from cell.stores import CellStores
 from ops.applying import ApplyingWorker
@@ -102,6 +103,13 @@ class EmbeddedWorld:
         """By the cell's command log."""
         with self._lock:
             self._platform.cells[cell].stores.commands.append([(0, encode(command))])
+
+    def fill(self, cell: str) -> None:
+        """One round over all who wait for it."""
+        with self._lock:
+            filling = Filling(self._platform.cells[cell].stores)
+            for pending in filling.pending():
+                filling.fill(pending)
 
     # --- the proofs' faults ----------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from cell.commands import Command, Switched
+from cell.commands import Command
 from cell.dashboard import (
     LIMIT_DEFAULT,
     Context,
@@ -26,7 +26,6 @@ from cell.dashboard import (
     PageQuery,
     Receipt,
 )
-from cell.materialization import Why
 from firehose.event import Draft, Lane, PostKind, PostRef
 from idgen.ids import SEQUENCES, WORKERS, compose
 from tests.higgs.driver import Ids, draft_of, insist
@@ -48,6 +47,7 @@ from tests.oracle.operations import (
     Unfollowed,
     Unliked,
 )
+from tests.sim.switches import Switches
 
 Answer = TypeVar("Answer")
 
@@ -101,8 +101,12 @@ class World(Protocol):
         """All workers of the cell are told."""
         ...
 
+    def fill(self, cell: str) -> None:
+        """Readers of the cell who were pulled are filled, as far as it has come."""
+        ...
 
-class PlatformMachine(RuleBasedStateMachine):
+
+class PlatformMachine(Switches, RuleBasedStateMachine):
     """What users and operators do, in any order; what pages show, always."""
 
     world: ClassVar[Callable[[], World]]
@@ -341,28 +345,6 @@ class PlatformMachine(RuleBasedStateMachine):
     @rule(cell=picks, back=st.integers(1, 30))
     def rewind(self, cell: int, back: int) -> None:
         self.place.rewind(self._cell(cell), back)
-
-    @rule(
-        cells=st.lists(picks, min_size=1, max_size=2),
-        pull=st.booleans(),
-        readers=st.sets(users, max_size=USERS),
-        authors=st.sets(users, max_size=2),
-        pairs=st.sets(st.tuples(users, users), max_size=3),
-    )
-    def switch(
-        self,
-        cells: list[int],
-        pull: bool,
-        readers: set[int],
-        authors: set[int],
-        pairs: set[tuple[int, int]],
-    ) -> None:
-        """Some are pulled from now on, or pushed; a reader's home may be any of the cells."""
-        named = [sorted(self._user(user) for user in users) for users in (readers, authors)]
-        both = tuple(sorted((self._user(a), self._user(b)) for a, b in pairs))
-        command = Switched(pull, Why.PINNED, tuple(named[0]), tuple(named[1]), both)
-        for cell in cells:
-            self.place.tell(self._cell(cell), command)
 
     @rule(often=st.integers(0, 5))
     def restart(self, often: int) -> None:
