@@ -101,14 +101,15 @@ class PageCoverage:
         tables.create(keys.NEWER)  # a cell of an older version has none of them
         partitions = range(self._stores.firehose.partitions)
         stamps = read_stamps(tables, partitions)
-        self._stamps = [stamps[p] for p in partitions]
         self._authors.clear()
         for rows in scanned(tables, keys.CELL, *keys.HOT_KEYS):
             self._authors.update((keys.place_of(r.key[1:]), coverage.decode(r.value)) for r in rows)
         self._with_row = NO_ONE
-        switches = {switch for each in self._stamps for switch in each.switches}
+        switches = {switch for each in stamps.values() for switch in each.switches}
         switches |= {s for c in self._authors.values() for s in c.switches}
-        self._begin(switches | self._take_rows(b"", b""), asof.commands)
+        switches |= self._take_rows(b"", b"")
+        self._stamps = [stamps[p] for p in partitions]
+        self._begin(switches, asof.commands)
 
     def _read_on(self, asof: Snapshot) -> None:
         """Read the commands since, and what they have changed."""
@@ -116,7 +117,9 @@ class PageCoverage:
         at = self._known
         try:
             while at < asof.commands:
-                for record in self._stores.commands.read(0, at, COMMANDS_READ, timeout_ms=1_000):
+                # Of one that nobody has obeyed yet the rows may not be there.
+                limit = min(COMMANDS_READ, asof.commands - at)
+                for record in self._stores.commands.read(0, at, limit, timeout_ms=1_000):
                     command = decode(record.value)
                     if isinstance(command, Switched):
                         switches.add(record.offset)
