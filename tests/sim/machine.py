@@ -14,7 +14,6 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from cell.commands import Command
 from cell.dashboard import (
     LIMIT_DEFAULT,
     Context,
@@ -47,7 +46,7 @@ from tests.oracle.operations import (
     Unfollowed,
     Unliked,
 )
-from tests.sim.switches import Switches
+from tests.sim.switches import Switches, Switching
 
 Answer = TypeVar("Answer")
 
@@ -76,7 +75,7 @@ BEFORE = ((), ("unfollow", "publish"), ("unfollow", "publish", "publish"))
 """So that a follow often finds posts of before it."""
 
 
-class World(Protocol):
+class World(Switching, Protocol):
     """A platform to live in; `dashboard` may be another object after `restart`."""
 
     @property
@@ -95,14 +94,6 @@ class World(Protocol):
 
     def rewind(self, cell: str, back: int | None) -> None:
         """The cell reads the last `back` events of each partition again; None: all."""
-        ...
-
-    def tell(self, cell: str, command: Command) -> None:
-        """All workers of the cell are told."""
-        ...
-
-    def fill(self, cell: str) -> None:
-        """Readers of the cell who were pulled are filled, as far as it has come."""
         ...
 
 

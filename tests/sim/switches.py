@@ -1,21 +1,33 @@
 """What a random life has of selective materialization: switches at any moment, and fillings."""
 
-from typing import Any
+from typing import Protocol
 
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from cell.commands import Switched
+from cell.commands import Command, Switched
 from cell.materialization import Why
 
 SOME = st.integers(1, 4)
 PICKS = st.integers(0, 10_000)
 
 
+class Switching(Protocol):
+    """A platform whose operator may say who is pulled."""
+
+    def tell(self, cell: str, command: Command) -> None:
+        """All workers of the cell are told."""
+        ...
+
+    def fill(self, cell: str) -> None:
+        """Readers of the cell who were pulled are filled, as far as it has come."""
+        ...
+
+
 class Switches:
     """Rules of a machine with `place`, `_user` and `_cell` (tests.sim.machine)."""
 
-    place: Any
+    place: Switching
 
     @rule(
         cells=st.lists(PICKS, min_size=1, max_size=2),
