@@ -24,7 +24,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from cell import commands, coverage, keys
-from cell.author_posts import AuthorPost, newest
+from cell.author_posts import newest
 from cell.commands import Filled, LetterRetried
 from cell.coverage import EVERYBODY, OPEN, Covered, PulledEvents, Stamps, pulled_events
 from cell.known_coverage import scanned
@@ -109,12 +109,15 @@ class Filling:
             if not within:
                 continue
             others = self._others(pending.place, pending.band, author, stamps)
-            for post in self._posts(author, min(since for since, _ in within)):
+            floor = min(since for since, _ in within)
+            for post in newest(self._tables, Unacknowledged(), spread(author), floor=floor):
                 at = post.created_at
                 covered = events.contain(partition, at) and not others.contain(partition, at)
                 if covered and at > edge_at:
+                    # A gone one as its removal would have left it, or a replay would do it.
                     key = keys.entry_key(pending.place, post.id, author)
-                    rows.append(Row(key, version_of(pending.band, at), bytes((post.kind,))))
+                    version = version_of(pending.band, post.gone_at or at)
+                    rows.append(Row(key, version, bytes((post.kind,))))
             if len(rows) >= ROWS_AT_ONCE:
                 count += self._put(rows)
                 rows = []
@@ -138,11 +141,6 @@ class Filling:
             if len(rows) < ROWS_AT_ONCE:
                 return
             start = rows[-1].key + b"\0"
-
-    def _posts(self, author: int, floor: int) -> Iterator[AuthorPost]:
-        """An author's posts of versions from `floor` up that are not gone."""
-        found = newest(self._tables, Unacknowledged(), spread(author), floor=floor)
-        return (post for post in found if not post.gone_at)
 
     def _others(
         self, place: int, band: int, author: int, stamps: Mapping[int, Stamps]

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
+from cell.commands import Command
 from cell.dashboard import (
     Build,
     Context,
@@ -299,6 +300,12 @@ class EagerWorld:
         assert cell in self.cells
 
     def rewind(self, cell: str, back: int | None) -> None:
+        assert cell in self.cells
+
+    def tell(self, cell: str, command: Command) -> None:
+        assert cell in self.cells, command
+
+    def fill(self, cell: str) -> None:
         assert cell in self.cells
 
 
