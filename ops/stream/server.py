@@ -37,6 +37,7 @@ from ops.stream.turns import Turns
 from ops.stream.window import Window
 
 _START_S: Final = 10.0
+_CUT_S: Final = 5.0
 _CALL_THREADS: Final = 8
 _BACKLOG: Final = 1_024
 _OTHER_FILES: Final = 512
@@ -156,11 +157,22 @@ class StreamServer:
         try:
             await self._server.serve(sockets=[self._socket])
         finally:
+            await self._cut_off()
             thread = tail.close()
             if thread is not None:
                 await asyncio.to_thread(thread.join, _START_S)
             readers.shutdown(wait=False, cancel_futures=True)
             calls.shutdown(wait=False, cancel_futures=True)
+
+    async def _cut_off(self) -> None:
+        """End what is still open before what it reads by is: of a server that drained nothing."""
+        assert self._server is not None, "started"
+        state = self._server.server_state
+        for connection in list(state.connections):
+            assert isinstance(connection, StreamConnection), "uvicorn was told so"
+            connection.abort()
+        if state.tasks:
+            await asyncio.wait(state.tasks, timeout=_CUT_S)
 
     def _uvicorn(self, streams: Streams) -> "_Config":
         return _Config(
