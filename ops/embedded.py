@@ -27,6 +27,7 @@ from ops.config import Config
 from ops.config_settings import Platform
 from ops.creation import Progress, create_platform
 from ops.followed_cells import FollowedCells
+from ops.letter_watch import LetterWatch
 from ops.relaying import HostedRelay
 from ops.release import VERSION
 from ops.roles import CellWatcher, relay_of
@@ -60,6 +61,7 @@ class EmbeddedCell:
     ) -> None:
         self.stores = stores
         self.handler = handler
+        self.letters = LetterWatch(stores.name, stores.dead_letters)
         self.applying = make_applying()
         self.failure: Exception | None = None
         self._make_applying = make_applying
@@ -72,7 +74,7 @@ class EmbeddedCell:
         self._threads = [
             threading.Thread(target=self._ingest, name=f"ingest {self.stores.name}", daemon=True),
             threading.Thread(
-                target=CellWatcher(self.handler).run,
+                target=CellWatcher(self.handler, self.letters).run,
                 args=(self._stop,),
                 name=f"watch {self.stores.name}",
                 daemon=True,

@@ -85,6 +85,12 @@ ROWS_WRITTEN = _counter("rows_written", ("cell",), "Rows that ingest has sent to
 DEAD_LETTERS = _counter(
     "dead_letters", ("cell",), "Events set aside because their content cannot be applied."
 )
+DEAD_LETTERS_OPEN = _gauge(
+    "dead_letters_open",
+    ("cell",),
+    "Dead letters of a cell that want an operator: neither retried nor discarded. Told by each of "
+    "its dashboards, as of the last 5 s.",
+)
 POST_CACHE_HITS = _counter("post_cache_hits", ("cell",), "Posts of pages that the cache had.")
 POST_CACHE_MISSES = _counter("post_cache_misses", ("cell",), "Posts of pages read from the tables.")
 PAGE_CACHE_HITS = _counter("page_cache_hits", ("cell",), "Pages given out as they were kept.")
@@ -147,6 +153,7 @@ DECLARED: Final[tuple[Metric, ...]] = (
     EVENTS_APPLIED,
     ROWS_WRITTEN,
     DEAD_LETTERS,
+    DEAD_LETTERS_OPEN,
     POST_CACHE_HITS,
     POST_CACHE_MISSES,
     PAGE_CACHE_HITS,

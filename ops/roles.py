@@ -24,6 +24,7 @@ from ops.config import Config
 from ops.dashboard_service import dashboard_service
 from ops.firehose_service import firehose_parts
 from ops.idgen_service import IdGenClients, RegisteredPeers, idgen_service
+from ops.letter_watch import LetterWatch
 from ops.metrics import (
     CLOCK_OFFSET_SECONDS,
     DEAD_LETTERS,
@@ -204,12 +205,13 @@ def _dashboard(joint: _Joint) -> ServiceParts:
         joint.config.ingest.backfill,
         joint.config.cache.page_bytes,
     )
+    letters = LetterWatch(joint.cell, stores.dead_letters)
     return ServiceParts(
         service=dashboard_service(handler),
         port=joint.config.listen.dashboard,
-        worker=CellWatcher(handler),
+        worker=CellWatcher(handler, letters),
         readiness={"tables": lambda: _trouble(handler.snapshots.now)},
-        sources=dashboard_sources(stores, handler),
+        sources=dashboard_sources(stores, handler, letters),
         listening=joint.listening,
         close=joint.close,
     )
@@ -291,23 +293,32 @@ def info_of(
 
 
 class CellWatcher:
-    """Keeps a dashboard's knowledge of its cell's changes and of the log's end, as the template's
-    worker."""
+    """Keeps a dashboard's knowledge of its cell's changes, of the log's end and of dead letters, as
+    the template's worker."""
 
-    def __init__(self, handler: CellHandler) -> None:
+    def __init__(self, handler: CellHandler, letters: LetterWatch) -> None:
         self._handler = handler
+        self._letters = letters
 
     def run(self, stop: threading.Event) -> None:
         """Read and sample until `stop`."""
-        changes = threading.Thread(
-            target=self._handler.freshness.follow, args=(stop,), name="changes", daemon=True
-        )
-        changes.start()
+        beside = [
+            threading.Thread(target=target, args=(stop,), name=name, daemon=True)
+            for name, target in (
+                ("changes", self._handler.freshness.follow),
+                ("dead letters", self._letters.run),
+            )
+        ]
+        for thread in beside:
+            thread.start()
         self._handler.look_after(stop)
-        changes.join()
+        for thread in beside:
+            thread.join()
 
 
-def dashboard_sources(stores: CellStores, handler: CellHandler) -> Sequence[Source]:
+def dashboard_sources(
+    stores: CellStores, handler: CellHandler, letters: LetterWatch
+) -> Sequence[Source]:
     """The metrics of a cell's dashboard."""
     cell = (stores.name,)
 
@@ -329,7 +340,7 @@ def dashboard_sources(stores: CellStores, handler: CellHandler) -> Sequence[Sour
             Sample(PAGE_CACHE_MISSES, cell, handler.page_cache.misses),
         ]
 
-    return [lag, cache, pages]
+    return [lag, cache, pages, letters.samples]
 
 
 def ingest_source(stores: CellStores, applying: ApplyingWorker) -> Source:

@@ -156,7 +156,7 @@ class RunningEmbedded:
     def _samples(self) -> Iterable[Sample]:
         """The metrics of the cells that run now."""
         for cell in list(self._embedded.cells.values()):
-            for source in dashboard_sources(cell.stores, cell.handler):
+            for source in dashboard_sources(cell.stores, cell.handler, cell.letters):
                 yield from source()
             yield from ingest_source(cell.stores, cell.applying)()
         for relay in list(self._embedded.relays.values()):
