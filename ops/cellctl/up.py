@@ -129,4 +129,5 @@ def _tell(status: Status, json_wanted: bool) -> None:
     click.echo(f"ready: {status.profile} platform in {status.folder}, cells {cells}")
     for service in status.services:
         if service.address or service.admin:
-            click.echo(f"  {service.name} at {service.address or service.admin}")
+            beside = "".join(f", {name} at {at}" for name, at in service.beside.items())
+            click.echo(f"  {service.name} at {service.address or service.admin}{beside}")

@@ -159,6 +159,7 @@ class StandInPlatform:
         self.explanation: Explanation | None = None
         self.of_ids: list[IdServer] = []
         self.service_state = "ready"
+        self.beside: dict[str, str] = {}
         self.lag_s = 0.0
         self.end = 7
         self.closed = 0
@@ -179,7 +180,12 @@ class StandInPlatform:
 
     def status(self) -> Status:
         service = ProcessStatus(
-            "router", self.service_state, "127.0.0.1:4000", pid=17, admin="127.0.0.1:4001"
+            "router",
+            self.service_state,
+            "127.0.0.1:4000",
+            pid=17,
+            admin="127.0.0.1:4001",
+            beside=self.beside,
         )
         cell = CellStatus("a", "active", self.lag_s, (PartitionStatus(0, 7, 7, self.end),))
         return Status("embedded", str(self.folder), "", (), (service,), (cell,))

@@ -52,6 +52,11 @@ def test_up_starts_what_was_asked_for_tells_where_it_is_and_stops_it_in_the_end(
     assert bench.doors.running.stopped == 1
 
 
+def test_up_tells_every_address_of_a_service(bench):
+    bench.platform.beside = {"stream": "127.0.0.1:7100"}
+    assert "router at 127.0.0.1:4000, stream at 127.0.0.1:7100" in bench.done("up")
+
+
 def test_up_is_the_embedded_profile_unless_configured(bench, tmp_path):
     bench.done("up")
     assert bench.doors.asked[0][1].platform.profile == "embedded"
