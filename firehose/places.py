@@ -20,6 +20,8 @@ MS_MIN = 100_000_000_000
 """Milliseconds below this (March 1973) are seconds that somebody took for milliseconds."""
 MS_MAX = 10_000_000_000_000
 """Milliseconds from here on (the year 2286) are microseconds."""
+AHEAD_MS = 10_000
+"""A time may be so far ahead of our clock: clocks differ."""
 _SPAN = re.compile(r"-(\d{1,9})(ms|s|m|h|d)")
 _UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _LOST_PLUS = re.compile(r"T\d\d:\d\d(:\d\d([.,]\d+)?)? \d\d:?\d\d$")
@@ -62,12 +64,21 @@ def parse_place(field: str, text: str, clock: Clock) -> Place:
         return Latest()
     if is_cursor(text):
         return parse_cursor(field, text)
-    if text.isascii() and text.isdigit():
-        return AtTime(_epoch_ms(field, text))
     span = _SPAN.fullmatch(text)
     if span is not None:
         return AtTime(max(0, clock.now_ms() - int(span[1]) * _UNIT_MS[span[2]]))
+    if text.isascii() and text.isdigit():
+        return AtTime(_epoch_ms(field, text))
     return AtTime(_iso_ms(field, text))
+
+
+def parse_past_place(field: str, text: str, clock: Clock) -> Place:
+    """The same for who reads from or until there: a time in the future is refused too. The end as
+    of now would stand for it, and what comes before that time be given as well."""
+    place = parse_place(field, text, clock)
+    if isinstance(place, AtTime) and place.ms > clock.now_ms() + AHEAD_MS:
+        raise BadRequest(field, f"{text[:64]} lies in the future: {LATEST} is the end as of now")
+    return place
 
 
 def _epoch_ms(field: str, text: str) -> int:
@@ -109,6 +120,13 @@ def resolve(field: str, place: Place, log: Log, partitions: Mapping[int, object]
     else:
         found = [s.end if isinstance(place, Latest) else s.start for s in log.spans()]
     return {p: found[p] for p in partitions}
+
+
+def check_order(start: Mapping[int, int], until: Mapping[int, int]) -> None:
+    """Raises BadRequest(until) where all lies before the beginning, which nobody can mean. Who
+    begins where it ends has come to the end."""
+    if any(start[p] > until[p] for p in start) and not any(start[p] < until[p] for p in start):
+        raise BadRequest("until", "lies before from")
 
 
 def check_same_log(field: str, cursor: Cursor, log: Log) -> None:

@@ -15,7 +15,7 @@ from firehose.access import Client
 from firehose.cursor import Cursor
 from firehose.event import Event
 from firehose.log import Log, Record
-from firehose.places import parse_place, resolve
+from firehose.places import parse_past_place, resolve
 from firehose.reading import Reading
 from firehose.receipts import Context
 from firehose.selection import Selection
@@ -124,7 +124,7 @@ class Reads:
 
     def _opened(self, asked: Asked) -> Reading:
         wanted = asked.selection.partitions(self._log.partitions)
-        place = parse_place("start", asked.start, self._clock)
+        place = parse_past_place("start", asked.start, self._clock)
         return Reading(self._log, asked.selection, resolve("start", place, self._log, wanted))
 
     def _collected(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from firehose.places import Latest, parse_place, resolve
+from firehose.places import Latest, check_order, parse_past_place, resolve
 from firehose.reading import Reading
 from firehose.receipts import Context, EventReceipt, NewEvent
 from firehose.selection import parse_selection
@@ -37,14 +37,16 @@ class FirehoseDesk:
         Raises BadRequest(from|until|kinds|authors|partitions), CursorTooOld, Unavailable.
         """
         selection = parse_selection(asked.kinds, asked.authors, asked.partitions)
-        start = parse_place("from", asked.start, self._seams.clock)
-        until = parse_place("until", asked.until, self._seams.clock) if asked.until else None
+        start = parse_past_place("from", asked.start, self._seams.clock)
+        until = parse_past_place("until", asked.until, self._seams.clock) if asked.until else None
         if until is not None and isinstance(start, Latest):
             raise BadRequest("until", "nothing lies between the end and an earlier place")
         log = self._seams.firehose()
         wanted = selection.partitions(log.partitions)
         begin = resolve("from", start, log, wanted)
         end = resolve("until", until, log, wanted) if until is not None else None
+        if end is not None:
+            check_order(begin, end)
         return Reading(log, selection, begin, end)
 
     def append(

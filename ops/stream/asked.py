@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from firehose.cursor import parse_cursor
-from firehose.places import AtTime, Earliest, Latest, Place, parse_place
+from firehose.places import AtTime, Earliest, Latest, Place, parse_past_place
 from firehose.selection import Selection, parse_selection
 from idgen.clock import Clock
 from idgen.errors import BadRequest
 
 LAST_EVENT_ID = "Last-Event-ID"
-AHEAD_MS = 10_000
-"""`until` may be so far ahead of our clock: clocks differ."""
 _PLACES = ("from", "until", "partitions")
 _OF_A_MEMBER = ("client", "ack")
 _KNOWN = (*_PLACES, "kinds", "authors", "cursors", "group", *_OF_A_MEMBER)
@@ -58,7 +56,7 @@ def parse_asked(query: bytes, last_event_id: str | None, clock: Clock) -> Asked:
     member = _member(given)
     if member is not None:
         return Asked(selection, Latest(), None, each, member)
-    start = parse_place("from", given.get("from", "latest"), clock)
+    start = parse_past_place("from", given.get("from", "latest"), clock)
     if last_event_id is not None:
         start = parse_cursor(LAST_EVENT_ID, last_event_id)
     until = _until(given["until"], start, clock) if "until" in given else None
@@ -128,13 +126,11 @@ def _member(given: Mapping[str, str]) -> Membership | None:
 
 
 def _until(text: str, start: Place, clock: Clock) -> Place:
-    place = parse_place("until", text, clock)
+    place = parse_past_place("until", text, clock)
     if isinstance(start, Latest):
         raise BadRequest("until", "nothing lies between the end and an earlier place: give from")
     if isinstance(place, Earliest):
         raise BadRequest("until", "nothing lies before the earliest")
-    if isinstance(place, AtTime) and place.ms > clock.now_ms() + AHEAD_MS:
-        raise BadRequest("until", "lies in the future: leave it out to go on and on")
     if isinstance(start, AtTime) and isinstance(place, AtTime) and place.ms < start.ms:
         raise BadRequest("until", "lies before from")
     return place

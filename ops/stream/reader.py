@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from firehose.log import Log
-from firehose.places import resolve
+from firehose.places import check_order, resolve
 from firehose.reading import Reading
 from idgen.errors import BadRequest, CursorTooOld, Unavailable
 from ops.stream.asked import Asked
@@ -68,6 +68,7 @@ def resolved(log: Log, asked: Asked) -> Resolved:
         until = resolve("until", asked.until, log, wanted)
     except CursorTooOld as error:
         raise BadRequest("until", f"nothing before it is retained: {error}") from None
+    check_order(start, until)
     return Resolved(start, until)
 
 

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from firehose.cursor import cursor_of
 from firehose.log_sqlite import SqliteLog
-from firehose.places import AtTime, Earliest, Latest, parse_place, resolve
+from firehose.places import (
+    AHEAD_MS,
+    AtTime,
+    Earliest,
+    Latest,
+    check_order,
+    parse_past_place,
+    parse_place,
+    resolve,
+)
 from idgen.errors import BadRequest, CursorTooOld
 from tests.unit.firehose_world import ManualClock
 
@@ -87,6 +96,28 @@ def test_what_cannot_be_meant_is_refused_with_a_remedy(text: str, remedy: str) -
         parse_place("until", text, ManualClock(NOW_MS))
     assert refused.value.field == "until"
     assert len(str(refused.value)) < 300
+
+
+def test_nobody_reads_from_a_time_that_is_to_come() -> None:
+    clock = ManualClock(NOW_MS)
+    now = parse_past_place("from", str(NOW_MS + AHEAD_MS), clock)
+    assert now == AtTime(NOW_MS + AHEAD_MS), "clocks differ by so much"
+    for text in (str(NOW_MS + AHEAD_MS + 1), "2012-07-04T12:00:10.001Z", "2285-01-01T00:00:00Z"):
+        with pytest.raises(BadRequest, match=r"future.*latest") as refused:
+            parse_past_place("from", text, clock)
+        assert refused.value.field == "from"
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1))
+def test_only_what_ends_before_it_begins_is_no_range(bounds: list[tuple[int, int]]) -> None:
+    start = {p: begin for p, (begin, _) in enumerate(bounds)}
+    until = {p: end for p, (_, end) in enumerate(bounds)}
+    has_events = any(range(begin, end) for begin, end in bounds)
+    if has_events or start == until:
+        check_order(start, until)
+    else:
+        with pytest.raises(BadRequest, match="before from"):
+            check_order(start, until)
 
 
 class World:
