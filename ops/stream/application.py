@@ -81,6 +81,8 @@ class Streams:
 
     async def stream(self, request: Request) -> Response:
         """GET /v1/stream."""
+        if request.method != "GET":  # starlette takes HEAD too, which would hear nothing for ever
+            raise HTTPException(405, headers={"Allow": "GET"})
         caller: Caller = request.scope["state"][CALLER]
         _check_role(caller.client, Role.READ)
         asked = parse_asked(

@@ -1,6 +1,7 @@
 """A connection to the stream server: uvicorn's, with the bounds that uvicorn does not have."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,8 @@ from ops.stream.problems import MEDIA_TYPE, problem_bytes
 
 CONNECTION = "connection"
 """Under this name a request's state has its `StreamConnection`."""
+_HEAD_END = re.compile(rb"\n\r?\n")
+"""As h11 has it."""
 _LINE = {
     400: b"400 Bad Request",
     431: b"431 Request Header Fields Too Large",
@@ -65,6 +68,9 @@ class StreamConnection(H11Protocol):
 
     def handle_events(self) -> None:
         """Bytes have come."""
+        if self.conn.their_state is h11.IDLE and self._head_too_large():
+            self._refuse_head()
+            return
         before = self.cycle
         super().handle_events()
         if self.cycle is not before and self._head_timer is not None:
@@ -96,10 +102,18 @@ class StreamConnection(H11Protocol):
         if self.conn.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
             self.transport.abort()
         elif len(self.conn.trailing_data[0]) > self._limits.head_bytes:
-            why = f"the head of a request has at most {self._limits.head_bytes} bytes"
-            self._refuse(431, "bad_request", why)
+            self._refuse_head()
         else:
             self._refuse(400, "bad_request", "this is no HTTP/1.1")
+
+    def _head_too_large(self) -> bool:
+        """h11 bounds heads that come in pieces only: of one that came at once there may be more."""
+        data, most = self.conn.trailing_data[0], self._limits.head_bytes
+        return len(data) > most and _HEAD_END.search(data, 0, most) is None
+
+    def _refuse_head(self) -> None:
+        why = f"the head of a request has at most {self._limits.head_bytes} bytes"
+        self._refuse(431, "bad_request", why)
 
     def _expect_head(self) -> None:
         """A request has to come whole in time: also one that comes byte by byte."""

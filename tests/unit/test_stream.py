@@ -220,6 +220,7 @@ REFUSED = [
     ("from=latest&until=-1h", 400, "until", "give from"),
     ("from=earliest&until=earliest", 400, "until", "before the earliest"),
     ("from=-1h&until=-2h", 400, "until", "before from"),
+    ("from=2200-01-01T00:00:00Z", 400, "from", "future"),
     ("from=earliest&until=2200-01-01T00:00:00Z", 400, "until", "future"),
     ("kinds=posts", 400, "kinds", "no kind"),
     ("kinds=", 400, "kinds", "empty"),
@@ -282,6 +283,18 @@ def test_a_cursor_of_another_firehose_is_refused(world):
     assert world.stream("", Last_Event_ID="latest").problem()["field"] == "Last-Event-ID"
 
 
+def test_a_range_that_ends_before_it_begins_is_refused_and_an_empty_one_is_not(world):
+    world.append(20)
+    first = world.stream("from=earliest").frame()["cursor"]
+    last = world.stream("").frame()["cursor"]
+    problem = world.stream(f"from={last}&until={first}").problem()
+    assert (problem["field"], problem["status"]) == ("until", 400)
+    assert [each["frame"] for each in world.stream(f"from={last}&until={last}").rest()] == [
+        "start",
+        "end",
+    ]
+
+
 @pytest.mark.parametrize(
     ("token", "status", "reason"),
     [("", 401, "unauthenticated"), ("x", 401, "unauthenticated"),
@@ -300,6 +313,7 @@ def test_without_a_token_not_even_a_path_is_known(quiet):
     assert quiet.ask("GET", "/nowhere", token="x")[0] == 401
     assert quiet.ask("GET", "/nowhere")[0] == 404
     assert quiet.ask("POST", "/v1/stream")[0] == 405
+    assert quiet.ask("HEAD", "/v1/stream")[0] == 405  # it would go on without a word
 
 
 def test_a_client_has_as_many_streams_as_its_quota_says(world):
@@ -334,4 +348,5 @@ def test_heads_are_bounded_and_nonsense_is_told(world):
 
     large = b"GET /v1/stream HTTP/1.1\r\nX: " + b"x" * (world.limits.head_bytes + 1)
     assert say(large).startswith(b"HTTP/1.1 431 ")
+    assert say(large + b"\r\n\r\n").startswith(b"HTTP/1.1 431 "), "also where it came at once"
     assert say(b"nonsense\r\n\r\n").startswith(b"HTTP/1.1 400 ")
