@@ -46,18 +46,34 @@ class Few(NamedTuple):
     prefixes: list[bytes]
 
 
+class Ranges(NamedTuple):
+    """Ranges of places, disjoint and in order; both ends included."""
+
+    starts: U64Array
+    lasts: U64Array
+
+    def have(self, places: U64Array) -> npt.NDArray[np.bool_]:
+        """Which of some places lie in one of them."""
+        i = np.searchsorted(self.starts, places, side="right").astype(np.int64) - 1
+        return np.asarray((i >= 0) & (places <= self.lasts[np.maximum(i, 0)]))
+
+
 class LeftOut(NamedTuple):
     """Who does not get an event by a push: readers at `places` (in order; None: all), but for those
-    whose edge is not older than `before`, who may have it by a backfill."""
+    whose edge is not older than `before`, who may have it by a backfill, and for `late` ones, who
+    came from another cell since."""
 
     places: U64Array | None
     before: int
+    late: Ranges | None = None
 
     def mask(self, places: U64Array, versions: Versions) -> npt.NDArray[np.bool_]:
         """Which of some edges are left out, by their followers' places and their versions."""
-        older = ats_of(versions) < np.uint64(self.before)
+        older = np.asarray(ats_of(versions) < np.uint64(self.before))
+        if self.late is not None:
+            older &= ~self.late.have(places)
         if self.places is None:
-            return np.asarray(older)
+            return older
         if not len(self.places):
             return np.zeros(len(places), dtype=np.bool_)
         at = np.minimum(np.searchsorted(self.places, places), len(self.places) - 1)

@@ -21,7 +21,7 @@ from cell.changes import Changed, announce, changed_by
 from cell.evaluation import Evaluation
 from cell.filling import is_void
 from cell.followers import FollowerSets
-from cell.known_coverage import KnownCoverage
+from cell.known_coverage import Here, KnownCoverage
 from cell.obeying import Told, arriving, residents_after
 from cell.progress import Progress
 from cell.reads import Applying, Reads
@@ -316,8 +316,15 @@ class IngestWorker:
         """Read all that is known of who is pulled: all rows are there of what any of its own
         partitions has obeyed."""
         first = min(self._owned.values(), key=lambda progress: progress.state.commands)
-        homes = first.residents.now()
-        self._coverage.load(first.state.commands, homes, self._owned)
+        here = {
+            p: [
+                Here(r.start, r.last, at_of_offset(self._stores.log_base, r.since))
+                for r in progress.residents.rows
+                if r.until < 0
+            ]
+            for p, progress in self._owned.items()
+        }
+        self._coverage.load(first.state.commands, first.residents.now(), here)
 
     def _cover(self, told: Sequence[Told]) -> None:
         """Write the rows of switches; before their stamps, so that whoever has those finds them."""

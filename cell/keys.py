@@ -17,6 +17,7 @@ eight bytes are always `spread(user)`, the user's place in the key space.
 | coverage | place(reader), author or 0 for all of them | MessagePack (cell.coverage) |
 | cell | "p" partition, "a" partition, or a word below | JSON or a name (cell.state) |
 | cell | "h" place(author) | MessagePack (cell.coverage): an author who is or was pulled by all |
+| cell | "i" band, first place, last place, place(author) | the same of a slice that arrived here |
 | cell | "s" partition, switch | from which event on a switch holds there |
 
 Every value that means gone, outside of posts, begins with a zero byte.
@@ -190,6 +191,21 @@ def hot_key(place: int) -> bytes:
 
 HOT_KEYS = (b"h", b"i")
 """The range of the keys above."""
+
+
+def brought_key(band: int, start: int, last: int, place: int) -> bytes:
+    """The key of an author's coverage for the slice start..last that arrived in `band`."""
+    return b"i" + struct.pack(">HQQQ", band, start, last, place)
+
+
+BROUGHT_KEYS = (b"i", b"j")
+"""The range of the keys above."""
+
+
+def parse_brought(key: bytes) -> tuple[int, int, int, int]:
+    """The band, the first and the last place of the slice, and the author's place of such a key."""
+    band, start, last, place = struct.unpack(">HQQQ", key[1:])
+    return band, start, last, place
 
 
 def stamp_key(partition: int, switch: int) -> bytes:

@@ -5,7 +5,7 @@ that came with a move (`Covered.brought`) are known by their reader alone, and r
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import cachetools
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from cell import coverage, keys
 from cell.coverage import EVERYBODY, NO_SWITCH, OPEN, Covered, Span, Stamps
-from cell.edges import NO_ONE, LeftOut
+from cell.edges import NO_ONE, LeftOut, Ranges
 from cell.residents import Homes
 from cell.switching import Subject, read_stamps
 from cell.tables import Row, Tables
@@ -39,6 +39,14 @@ class _Columns(NamedTuple):
 _NONE: Final = _Columns(NO_ONE, np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
 
 
+class Here(NamedTuple):
+    """Readers at places start..last are homed here from the event `since` on."""
+
+    start: int
+    last: int
+    since: int
+
+
 class KnownCoverage:
     """What is known of a cell's coverage; used by one thread at a time.
 
@@ -49,6 +57,7 @@ class KnownCoverage:
         self._tables = tables
         self.known = 0
         self.stamps: dict[int, Stamps] = defaultdict(Stamps)
+        self._here: dict[int, tuple[Ranges, U64Array]] = {}
         self._readers = _NONE
         self._with_row = NO_ONE
         self._authors: dict[bytes, Covered] = {}
@@ -61,20 +70,22 @@ class KnownCoverage:
         """How many spans of readers there are."""
         return len(self._readers.places)
 
-    def load(self, known: int, homes: Homes, partitions: Iterable[int]) -> None:
-        """Read all anew. The rows of all switches below `known` must be in the table."""
+    def load(self, known: int, homes: Homes, here: Mapping[int, Sequence[Here]]) -> None:
+        """Read all anew. The rows of all switches below `known` must be in the table. `here`: who
+        is homed here, by partition."""
         self._tables.create(keys.NEWER)  # a cell of an older version has none of them
         self.known = known
         self.stamps.clear()
-        self.stamps.update(read_stamps(self._tables, partitions))
+        self.stamps.update(read_stamps(self._tables, here))
+        self._here = {p: _since(readers) for p, readers in here.items()}
         self._readers, self._with_row = _NONE, NO_ONE
         self._authors.clear()
         self._pairs.clear()
         for rows in scanned(self._tables, keys.CELL, *keys.HOT_KEYS):
             self._authors.update((row.key, coverage.decode(row.value)) for row in rows)
         for rows in scanned(self._tables, keys.COVERAGE, b"", b""):
-            here = [r for r in rows if homes.band(keys.place_of(r.key)) == band_of(r.version)]
-            self._add({r.key: coverage.decode(r.value) for r in here})
+            held = [r for r in rows if homes.band(keys.place_of(r.key)) == band_of(r.version)]
+            self._add({r.key: coverage.decode(r.value) for r in held})
         self._left_out.clear()
 
     def put(self, rows: Mapping[Subject, Covered]) -> None:
@@ -115,14 +126,16 @@ class KnownCoverage:
     ) -> LeftOut:
         """Who does not get the post of an author (user, place) that was created at `created_at`, as
         of the event `at`: who was pulled without a break from the one to the other. (A span of a
-        reader that has ended may be filled; one of an author is not.)
+        reader that has ended may be filled; one of an author is not.) Who has come from another
+        cell since may have been pushed to there.
         """
         stamps = self.stamps[partition]
         switches = stamps.newest(created_at), stamps.newest(at)
         if switches[0] == NO_SWITCH:
             return LeftOut(NO_ONE, created_at)
+        late = self._late(partition, created_at) if created_at < at else None
         if self.is_hot(partition, author[1], created_at):
-            return LeftOut(None, created_at)
+            return LeftOut(None, created_at, late)
         found = self._left_out.get(switches)
         if found is None:
             found = _throughout(self._readers, switches)
@@ -130,7 +143,15 @@ class KnownCoverage:
         if pairs := self._pairs.get(author[0]):
             some = [place for place, spans in pairs.items() if _hold_both(spans, switches)]
             found = np.union1d(found, np.array(some, dtype=np.uint64))
-        return LeftOut(found, created_at)
+        return LeftOut(found, created_at, late)
+
+    def _late(self, partition: int, created_at: int) -> Ranges | None:
+        """Who is homed here only since an event behind one."""
+        if partition not in self._here:
+            return None
+        ranges, since = self._here[partition]
+        late = since > np.uint64(created_at)
+        return Ranges(ranges.starts[late], ranges.lasts[late]) if late.any() else None
 
     def _add(self, rows: Mapping[bytes, Covered]) -> None:
         """Take over rows of `coverage` that are not there."""
@@ -173,6 +194,12 @@ def scanned(tables: Tables, table: str, start: bytes, stop: bytes) -> Iterable[l
         if len(rows) < CHUNK:
             return
         start = rows[-1].key + b"\0"
+
+
+def _since(readers: Iterable[Here]) -> tuple[Ranges, U64Array]:
+    columns = [np.array(column, dtype=np.uint64) for column in zip(*sorted(readers), strict=True)]
+    starts, lasts, since = columns or (NO_ONE, NO_ONE, NO_ONE)
+    return Ranges(starts, lasts), since
 
 
 def _taken(columns: _Columns, which: npt.NDArray[np.intp]) -> _Columns:

@@ -7,17 +7,19 @@ obeyed before it.
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from cell import coverage, keys
-from cell.commands import SliceArrived, Switched, decode
+from cell.brought_authors import Arrival, hot_authors
+from cell.commands import GroupRewound, SliceArrived, Switched, decode
 from cell.coverage import EVERYBODY, Covered, PulledEvents, Stamps, pulled_events
 from cell.edges import NO_ONE
 from cell.known_coverage import scanned
 from cell.lane_scan import Reader
+from cell.page_arrivals import PageArrivals
 from cell.snapshot import Snapshot
 from cell.stores import CellStores
 from cell.switching import read_stamps
@@ -63,13 +65,14 @@ class PageCoverage:
         self._with_row: U64Array = NO_ONE
         self._authors: dict[int, Covered] = {}
         self._hot: dict[int, PulledEvents] = {}
+        self._arrivals = PageArrivals(stores.tables)
 
     def of(self, reader: Reader, asof: Snapshot) -> Pulled | None:
         """What has to be pulled for a page as of a position; None: nothing, for nobody was."""
         self._include(asof)
         i = int(np.searchsorted(self._with_row, np.uint64(reader.place)))
         has_row = i < len(self._with_row) and int(self._with_row[i]) == reader.place
-        hot = self._hot
+        hot = self._arrivals.of(reader, self._hot)
         own, pairs = self._of_reader(reader) if has_row else (NEVER, {})
         return Pulled(own, pairs, hot) if own or pairs or hot else None
 
@@ -101,15 +104,14 @@ class PageCoverage:
         tables.create(keys.NEWER)  # a cell of an older version has none of them
         partitions = range(self._stores.firehose.partitions)
         stamps = read_stamps(tables, partitions)
-        self._authors.clear()
-        for rows in scanned(tables, keys.CELL, *keys.HOT_KEYS):
-            self._authors.update((keys.place_of(r.key[1:]), coverage.decode(r.value)) for r in rows)
-        self._with_row = NO_ONE
+        self._authors = hot_authors(tables)
+        self._arrivals.load()
+        places, named = self._read_rows(b"", b"")
+        self._with_row = places  # at once, for who asks meanwhile
         switches = {switch for each in stamps.values() for switch in each.switches}
         switches |= {s for c in self._authors.values() for s in c.switches}
-        switches |= self._take_rows(b"", b"")
         self._stamps = [stamps[p] for p in partitions]
-        self._begin(switches, asof.commands)
+        self._begin(switches | named, asof.commands)
 
     def _read_on(self, asof: Snapshot) -> None:
         """Read the commands since, and what they have changed."""
@@ -126,12 +128,19 @@ class PageCoverage:
                         self._take(command)
                     elif isinstance(command, SliceArrived):
                         start = keys.place_bytes(command.start)
-                        self._take_rows(start, keys.after_prefix(command.last))
+                        places, named = self._read_rows(start, keys.after_prefix(command.last))
+                        self._with_row = np.union1d(self._with_row, places)
+                        switches |= named
+                        self._arrivals.arrived(Arrival(command.start, command.last, command.band))
+                    elif isinstance(command, GroupRewound):
+                        # As after a restore, whose rows no other command tells of.
+                        return self._load(asof)
                     at = record.offset + 1
         except CursorTooOld:
             self._load(asof)
         else:
             self._begin(switches, at)
+        return None
 
     def _take(self, command: Switched) -> None:
         """Know of a switch, whose rows are written."""
@@ -142,15 +151,16 @@ class PageCoverage:
         rows = [row for row in found if row is not None]
         self._authors.update((keys.place_of(r.key[1:]), coverage.decode(r.value)) for r in rows)
 
-    def _take_rows(self, start: bytes, stop: bytes) -> set[int]:
-        """Know who has a row in a range; the switches that these rows name."""
+    def _read_rows(self, start: bytes, stop: bytes) -> tuple[U64Array, set[int]]:
+        """Who has a row in a range; the switches that these rows name."""
+        places: set[int] = set()
         switches: set[int] = set()
         for rows in scanned(self._stores.tables, keys.COVERAGE, start, stop):
-            self._add({keys.place_of(row.key) for row in rows})
+            places |= {keys.place_of(row.key) for row in rows}
             switches.update(*(coverage.decode(row.value).switches for row in rows))
-        return switches
+        return np.array(sorted(places), dtype=np.uint64), switches
 
-    def _add(self, places: set[int]) -> None:
+    def _add(self, places: Iterable[int]) -> None:
         self._with_row = np.union1d(self._with_row, np.array(sorted(places), dtype=np.uint64))
 
     def _begin(self, switches: set[int], known: int) -> None:

@@ -3,7 +3,8 @@
 Rows are read piece by piece from both. Where they differ, both are read again after both cells have
 applied a common end of the log: a row that an event below that end has written is settled in both,
 so a difference in it is real; one that a later event has written is not, and is read again later.
-Only what is live is compared: gone rows may have been swept in one of the two.
+Only what is live is compared: gone rows may have been swept in one of the two. And an entry that
+was pushed in one cell and is to be pulled in the other is no difference.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from cell import keys
+from cell.author_posts import author_post
+from cell.pulled_rows import Entry, pulled_rows
 from cell.slice_copy import lifted
 from cell.slice_rows import Leg, Walked, exchanged, in_band, read_piece, read_range
 from cell.tables import FixedRows, Row, Tables
@@ -19,13 +22,17 @@ from cell.versions import at_of, at_of_offset, band_of
 from firehose.event import NoticeKind
 from idgen.ids import spread
 
+UNEXPLAINED_CHUNK = 2_000
+
 
 class Pair(NamedTuple):
-    """The tables of two cells, and the band that a slice has in the target."""
+    """The tables of two cells, the band that a slice has in the target, and the partitions of the
+    log."""
 
     source: Tables
     target: Tables
     band: int
+    partitions: int
 
 
 class Suspect(NamedTuple):
@@ -70,7 +77,8 @@ def compare_piece(pair: Pair, legs: tuple[Leg, ...], walked: Walked, limit: int)
     start = walked.key or keys.place_bytes(leg.start)
     stop = following.key if following.leg == walked.leg else keys.after_prefix(leg.last)
     theirs = _rows_of_target(pair, leg, start, stop, limit)
-    return Compared(following, len(ours.versions), _suspects(pair, leg, ours, theirs))
+    suspects = _unexplained(pair, _suspects(pair, leg, ours, theirs))
+    return Compared(following, len(ours.versions), suspects)
 
 
 def settled(
@@ -83,7 +91,7 @@ def settled(
     """
     real: list[Difference] = []
     unsettled: list[Suspect] = []
-    for suspect in suspects:
+    for suspect in _unexplained(pair, suspects):
         if suspect.table == keys.MARKS:
             real += _mark_behind(pair, suspect)
             continue
@@ -98,6 +106,54 @@ def settled(
         else:
             unsettled.append(suspect)
     return real, unsettled
+
+
+def _unexplained(pair: Pair, suspects: Sequence[Suspect]) -> tuple[Suspect, ...]:
+    """Those without the entries that one cell has by a push and that the other one pulls."""
+    entries = [s for s in suspects if s.table == keys.INBOX]
+    pulled: set[Suspect] = set()
+    for i in range(0, len(entries), UNEXPLAINED_CHUNK):
+        pulled |= _pulled(pair, entries[i : i + UNEXPLAINED_CHUNK])
+    return tuple(s for s in suspects if s not in pulled)
+
+
+def _pulled(pair: Pair, suspects: Sequence[Suspect]) -> set[Suspect]:
+    names = [s.key for s in suspects]
+    source, target = (tables.get(keys.INBOX, names) for tables in (pair.source, pair.target))
+    not_there: dict[int, list[tuple[Suspect, Entry]]] = {}
+    not_here: dict[int, list[tuple[Suspect, Entry]]] = {}
+    for suspect, mine, other in zip(suspects, source, target, strict=True):
+        ours, theirs = _of_band(mine, suspect.band), _of_band(other, pair.band)
+        if ours is not None and ours.value is not None and theirs is None:
+            not_there.setdefault(pair.band, []).append((suspect, Entry(suspect.key, ours.at)))
+        elif theirs is not None and theirs.value is not None and ours is None:
+            not_here.setdefault(suspect.band, []).append((suspect, Entry(suspect.key, theirs.at)))
+    return _explained(pair.source, pair.target, not_there, pair.partitions) | _explained(
+        pair.target, pair.source, not_here, pair.partitions
+    )
+
+
+def _explained(
+    has: Tables, lacks: Tables, by_band: dict[int, list[tuple[Suspect, Entry]]], partitions: int
+) -> set[Suspect]:
+    """Of entries that one cell has and the other lacks, in a band: those that a push has written
+    (and no backfill, which is written everywhere) and that are pulled in the other."""
+    found: set[Suspect] = set()
+    for band, entries in by_band.items():
+        posts = has.get(keys.POSTS, [_post_key(entry.key) for _, entry in entries])
+        pushed = [
+            (suspect, entry)
+            for (suspect, entry), row in zip(entries, posts, strict=True)
+            if row is not None and author_post(row).created_at == entry.at
+        ]
+        pulled = pulled_rows(lacks, band, [entry for _, entry in pushed], partitions)
+        found |= {suspect for (suspect, _), is_so in zip(pushed, pulled, strict=True) if is_so}
+    return found
+
+
+def _post_key(entry: bytes) -> bytes:
+    post_id, author = keys.parse_entry(entry)
+    return keys.post_key(author, post_id)
 
 
 def _rows_of_target(pair: Pair, leg: Leg, start: bytes, stop: bytes, limit: int) -> FixedRows:

@@ -52,6 +52,12 @@ def legs_of(ranges: Ranges) -> tuple[Leg, ...]:
     return tuple(Leg(table, *within) for table in SLICE_TABLES for within in ranges)
 
 
+def moved_legs(ranges: Ranges) -> tuple[Leg, ...]:
+    """The same with who is pulled in front, whose rows are not of one width: what was not pushed is
+    looked at before the entries, for it may be written behind it at any time."""
+    return (*(Leg(keys.COVERAGE, *within) for within in ranges), *legs_of(ranges))
+
+
 def read_piece(tables: Tables, legs: tuple[Leg, ...], walked: Walked, limit: int) -> Piece:
     """The next rows of a walk that is not over: the table is asked for at most `limit`."""
     leg = legs[walked.leg]

@@ -9,7 +9,7 @@ import numpy as np
 from cell import keys
 from cell.slice_rows import Leg, Walked, exchanged, taken
 from cell.tables import VERSION_MAX, Bytes2D, Tables
-from cell.versions import bands_of, floor_of
+from cell.versions import band_of, bands_of, floor_of
 
 
 def sweep_piece(tables: Tables, legs: tuple[Leg, ...], walked: Walked, limit: int) -> Walked:
@@ -18,6 +18,8 @@ def sweep_piece(tables: Tables, legs: tuple[Leg, ...], walked: Walked, limit: in
     if leg.table == keys.MARKS:
         return Walked(walked.leg + 1)
     start = walked.key or keys.place_bytes(leg.start)
+    if leg.table == keys.COVERAGE:
+        return _sweep_coverage(tables, leg, walked, start, limit)
     rows = tables.scan_fixed(leg.table, start, keys.after_prefix(leg.last), limit)
     over = taken(rows, bands_of(rows.versions) <= np.uint64(leg.band))
     if leg.table == keys.FOLLOWING:  # first, for without these rows nobody finds those
@@ -26,6 +28,15 @@ def sweep_piece(tables: Tables, legs: tuple[Leg, ...], walked: Walked, limit: in
     if len(rows.versions) < limit:
         return Walked(walked.leg + 1)
     return Walked(walked.leg, rows.keys[-1].tobytes() + b"\0")
+
+
+def _sweep_coverage(tables: Tables, leg: Leg, walked: Walked, start: bytes, limit: int) -> Walked:
+    rows = tables.scan(leg.table, start, keys.after_prefix(leg.last), limit)
+    over = [(row.key, row.version) for row in rows if band_of(row.version) <= leg.band]
+    tables.sweep(leg.table, over)
+    if len(rows) < limit:
+        return Walked(walked.leg + 1)
+    return Walked(walked.leg, rows[-1].key + b"\0")
 
 
 def _sweep(tables: Tables, table: str, names: Bytes2D, band: int) -> None:

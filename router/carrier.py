@@ -13,10 +13,14 @@ from typing import NamedTuple
 
 import msgspec
 
+from cell import keys
+from cell.brought import Below
+from cell.brought_authors import Arrival, sweep_authors
 from cell.commands import Command, SliceArrived, SliceLeft, encode
+from cell.coverage_copy import below, copy_authors, copy_rows
 from cell.residents import Ranges
 from cell.slice_copy import copy_piece
-from cell.slice_rows import Walked, legs_of
+from cell.slice_rows import Walked, moved_legs
 from cell.slice_sweep import sweep_piece
 from cell.state import PartitionState, homes_now
 from cell.stores import CellStores
@@ -95,6 +99,7 @@ class Carrier:
         self._reach = reach
         self._verification: Verification | None = None
         self._verification_of = 0
+        self._below: Below | None = None
         self._probe: tuple[int, tuple[int, ...]] | None = None
         self._told_ms = -TELL_MS
         self._found: Found  # the record that is carried now, as it was read
@@ -162,13 +167,29 @@ class Carrier:
 
     def _copy(self, move: Move) -> Step:
         source, target = self._cells(move.source).tables, self._cells(move.target).tables
-        legs = legs_of(move.ranges)
+        legs = moved_legs(move.ranges)
         walked, rows, edges = move.walked, 0, 0
         began_ms = self._clock.monotonic_ms()
+        limit = self._settings.piece_rows
+        if walked == Walked():
+            rows += self._copy_authors(move)
         while walked.leg < len(legs):
-            walked, more, more_edges = copy_piece(
-                source, target, legs, move.epoch, walked, self._settings.piece_rows, self._confirm
-            )
+            if legs[walked.leg].table == keys.COVERAGE:
+                walked, more = copy_rows(
+                    source,
+                    target,
+                    legs[walked.leg],
+                    move.epoch,
+                    walked,
+                    limit,
+                    self._pulled_below(move),
+                    self._confirm,
+                )
+                more_edges = 0
+            else:
+                walked, more, more_edges = copy_piece(
+                    source, target, legs, move.epoch, walked, limit, self._confirm
+                )
             rows, edges = rows + more, edges + more_edges
             if self._clock.monotonic_ms() - began_ms >= self._settings.work_ms:
                 break
@@ -180,6 +201,22 @@ class Carrier:
             msgspec.structs.replace(move, walked=walked, **counts),
             wait_ms=throttled_ms(rows, began_ms, self._settings, self._clock),
         )
+
+    def _copy_authors(self, move: Move) -> int:
+        source, target = self._cells(move.source).tables, self._cells(move.target).tables
+        for tables in (source, target):
+            tables.create(keys.NEWER)  # a cell of an older version has none of them
+        arrival = Arrival(move.start, move.last, move.epoch)
+        return copy_authors(source, target, move.ranges, arrival, self._pulled_below(move))
+
+    def _pulled_below(self, move: Move) -> Below:
+        """Since when who is pulled in the source, below where the target applies the log from: it
+        is the same from the beginning of the move on."""
+        if self._below is None:
+            states = self._states(move.source)
+            source = self._cells(move.source)
+            self._below = below(source.tables, states, move.since, source.log_base)
+        return self._below
 
     def _tell_arrival(self, move: Move) -> Step:
         told = self._tell(
@@ -273,7 +310,11 @@ class Carrier:
     def _sweep(self, move: Move) -> Step:
         began_ms = self._clock.monotonic_ms()
         cell, ranges = move.left
-        tables, legs, walked = self._cells(cell).tables, legs_of(ranges), move.walked
+        tables, legs, walked = self._cells(cell).tables, moved_legs(ranges), move.walked
+        if walked == Walked():
+            residents = [r for state in self._states(cell).values() for r in state.residents]
+            for left in ranges:
+                sweep_authors(tables, Arrival(*left), residents)
         while walked.leg < len(legs):
             walked = sweep_piece(tables, legs, walked, self._settings.piece_rows)
             if self._clock.monotonic_ms() - began_ms >= self._settings.work_ms:

@@ -13,7 +13,7 @@ from cell.backup_files import Manifest
 from cell.backup_load import load
 from cell.commands import SliceArrived, encode
 from cell.residents import Homes, Ranges
-from cell.slice_rows import Walked, legs_of
+from cell.slice_rows import Walked, moved_legs
 from cell.slice_sweep import sweep_piece
 from cell.state import homes_now
 from cell.stores import CellStores
@@ -157,6 +157,6 @@ def _behind(stores: CellStores, told: int, ends: tuple[int, ...]) -> str:
 
 def _sweep(stores: CellStores, ranges: Ranges) -> None:
     """What lay there before and is not in the backup."""
-    legs, walked = legs_of(ranges), Walked()
+    legs, walked = moved_legs(ranges), Walked()
     while walked.leg < len(legs):
         walked = sweep_piece(stores.tables, legs, walked, PIECE_ROWS)

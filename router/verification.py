@@ -43,7 +43,7 @@ class Verification:
         self._target = target
         self._move = move
         self._clock = clock
-        self._pair = Pair(source.tables, target.tables, move.epoch)
+        self._pair = Pair(source.tables, target.tables, move.epoch, len(move.since))
         self._legs = legs_of(move.ranges)
         self._walked = Walked()
         self._rows = 0
@@ -92,15 +92,15 @@ class Verification:
     def _compare_pages(self) -> str:
         """First pages of some readers, as both cells render them."""
         readers = _readers_of(self._target, self._move)
+        source, target = (_Renderer(each, self._clock) for each in (self._source, self._target))
         for reader in readers:
-            if not self._same_pages(reader):
+            if not self._same_pages(reader, source, target):
                 return self._ended(trouble=f"the first page of reader {reader} is not the same")
         pages = f"first pages of {len(readers)} readers"
         return self._ended(note=f"the same: {self._rows:,} rows, {pages}")
 
-    def _same_pages(self, reader: int) -> bool:
+    def _same_pages(self, reader: int, source: "_Renderer", target: "_Renderer") -> bool:
         """A page may change between two looks, so the source is looked at before and after."""
-        source, target = (_Renderer(each, self._clock) for each in (self._source, self._target))
         for _ in range(ROUNDS_MAX):
             ends = self._source.ends()
             before = source.first_page(reader, ends)
@@ -152,15 +152,17 @@ class _Renderer:
 
 
 def _readers_of(cell: CellStores, move: Move) -> list[int]:
-    """Readers with entries, evenly over the slice; at most READERS_MAX."""
+    """Readers with entries, and readers who are or were pulled, evenly over the slice; at most
+    READERS_MAX of each."""
     if move.reader:
         return [move.reader]
     width = move.last - move.start + 1
     found: dict[int, None] = {}
     for i in range(READERS_MAX):
         start = keys.place_bytes(move.start + width * i // READERS_MAX)
-        rows = cell.tables.scan(keys.INBOX, start, keys.after_prefix(move.last), 1)
-        found.update((unspread(keys.place_of(row.key)), None) for row in rows)
+        for table in (keys.INBOX, keys.COVERAGE):
+            rows = cell.tables.scan(table, start, keys.after_prefix(move.last), 1)
+            found.update((unspread(keys.place_of(row.key)), None) for row in rows)
     return [reader for reader in found if 0 < reader <= MAX_USER]
 
 

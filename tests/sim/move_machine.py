@@ -10,9 +10,11 @@ from pathlib import Path
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from cell import keys
+from cell import keys, slice_rows
+from cell.commands import Switched
 from cell.dashboard import Context, NewFollow, PageQuery, Receipt
 from cell.ingest import IngestSettings
+from cell.materialization import Why
 from firehose.event import Draft, Lane, PostRef
 from idgen.errors import Unavailable
 from idgen.ids import spread
@@ -57,6 +59,11 @@ TURNS = (
     "like",
     "unlike",
     "mark",
+    "pull",
+    "push",
+    "pull author",
+    "push author",
+    "pull pair",
     "look",
     "look",
 )
@@ -168,6 +175,26 @@ class MoveMachine(RuleBasedStateMachine):
     def refresh_router(self) -> None:
         self.world.routes.refresh()
 
+    @rule(
+        cells=st.sets(st.sampled_from(CELLS), min_size=1),
+        pull=st.booleans(),
+        readers=st.sets(users, max_size=USERS),
+        authors=st.sets(users, max_size=2),
+        pairs=st.sets(st.tuples(users, users), max_size=3),
+    )
+    def switch(
+        self,
+        cells: set[str],
+        pull: bool,
+        readers: set[int],
+        authors: set[int],
+        pairs: set[tuple[int, int]],
+    ) -> None:
+        """Some are pulled from now on, or pushed; wherever they are homed."""
+        named = (tuple(sorted(readers)), tuple(sorted(authors)), tuple(sorted(pairs)))
+        for cell in sorted(cells):
+            self.world.tell(cell, Switched(pull, Why.PINNED, *named))
+
     # Moves.
 
     @rule(
@@ -238,6 +265,13 @@ class MoveMachine(RuleBasedStateMachine):
             self.unfollow(reader, author)
         elif turn in ("follow", "follow without"):
             self.follow(reader, author, 0 if turn == "follow without" else 1)
+        elif turn in ("pull", "push"):
+            self.switch(set(CELLS), turn == "pull", {reader}, set(), set())
+        elif turn in ("pull author", "push author"):
+            cell = CELLS[len(self.events) % 2]
+            self.switch({cell}, turn == "pull author", set(), {author}, set())
+        elif turn == "pull pair":
+            self.switch(set(CELLS), True, set(), set(), {(reader, author)})
         elif turn == "mark" and self.events:
             self.mark(reader, POSTS, len(self.events) - 1)
         elif turn in ("like", "unlike") and self.posts:
@@ -329,7 +363,7 @@ class MoveMachine(RuleBasedStateMachine):
         home = self.world.routes.home(user).cell
         for cell in CELLS:
             if cell != home:
-                for table in (keys.INBOX, keys.NOTICES, keys.FOLLOWING, keys.LIKES, keys.FANS):
+                for table in (*slice_rows.SLICE_TABLES[:-1], keys.COVERAGE):
                     assert not self.world.rows_left(cell, user, table), (cell, user, table)
 
     def _act(self, found: Found, verb: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from cell.commands import Command, encode
 from cell.dashboard import Build, Context, Page, PageQuery
 from cell.handler import CellHandler
 from cell.ingest import IngestSettings, IngestWorker, group_of
@@ -154,6 +155,10 @@ class MoveWorld:
         ((partition, need),) = position.needs.items()
         (offset,) = need.offsets
         self.done.append(Done(operation, partition, offset))
+
+    def tell(self, cell: str, command: Command) -> None:
+        """Tell the workers of a cell something."""
+        self.cells[cell].stores.commands.append([(0, encode(command))])
 
     def tick(self) -> None:
         """Let time pass: workers look for commands again, dashboards at their cell's table."""

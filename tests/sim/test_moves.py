@@ -222,7 +222,7 @@ def _followed_again_meanwhile(life: Life) -> list[str]:
     life.world.settle()
     move_id = life.begin()
     life.carry_to(move_id, Stage.COPY)
-    while life.world.found(move_id).move.walked.leg < len(slice_rows.SLICE_TABLES) // 2:
+    while life.world.found(move_id).move.walked.leg < 1 + len(slice_rows.SLICE_TABLES) // 2:
         life.world.carry(life.world.found(move_id))
     life.remove(second)
     life.unfollow()
@@ -252,7 +252,7 @@ def _woken_after_the_copying(life: Life) -> list[str]:
     The row that it would copy then says that the target has notified the reader."""
     move_id = life.begin()
     life.carry_to(move_id, Stage.COPY)
-    fans = slice_rows.SLICE_TABLES.index(keys.FANS)
+    fans = 1 + slice_rows.SLICE_TABLES.index(keys.FANS)  # behind who is pulled
     while life.world.found(move_id).move.walked.leg < fans:
         life.world.carry(life.world.found(move_id))
     stood_still = life.world.found(move_id)
