@@ -1,20 +1,23 @@
 """Taking a backup of a cell, or of a slice of its readers, while the cell goes on.
 
 It is the copy that a move makes (`cell.slice_rows`), into files: first how far the cell has
-applied, then state rows, then entries, notices and marks, then posts. So all below that position is
-in the rows, and a state row that is there proves that all of its event is. Rows of `followers` are
-not kept: they are those of `following` with their users exchanged.
+applied, then who is pulled, then state rows, then entries, notices and marks, then posts. So all
+below that position is in the rows, and a state row that is there proves that all of its event is.
+Rows of `followers` are not kept: they are those of `following` with their users exchanged.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
-from cell import keys
+from cell import coverage, keys
 from cell.backup_files import (
+    FORMAT,
+    FORMAT_PULLED,
+    HOT_AUTHORS,
     LETTERS,
     ChunkFile,
     Content,
@@ -24,10 +27,11 @@ from cell.backup_files import (
     write_chunk,
     write_manifest,
 )
+from cell.coverage_copy import below, brought_authors, read_rows
 from cell.post_rows import read_posts
 from cell.residents import Homes, Ranges, common
-from cell.slice_rows import Walked, legs_of, read_piece
-from cell.state import homes_now
+from cell.slice_rows import Leg, Walked, legs_of, read_piece
+from cell.state import PartitionState, homes_now
 from cell.stores import CellStores
 from cell.tables import FixedRows, Row
 from idgen.clock import Clock
@@ -38,6 +42,7 @@ PIECE_ROWS = 50_000
 PIECE_POSTS = 500
 """Of one file, which has about 4 MiB at most."""
 LETTERS_PIECE = 50
+COVERAGE_PIECE = 1_000
 
 
 class Wish(NamedTuple):
@@ -99,6 +104,7 @@ class _Taking:
         states = state.read()
         begun = homes_now(states.values()).within(wish.start, wish.last)
         platform = then()
+        self._take_pulled(begun, states)
         self._take_slices(begun)
         if (wish.start, wish.last) == (0, U64):
             self._take_posts()
@@ -107,7 +113,9 @@ class _Taking:
         # comes back.
         ended = homes_now(state.read().values()).within(wish.start, wish.last)
         ends = self._stores.ends()
+        pulled = any(file.table in (keys.COVERAGE, HOT_AUTHORS) for file in self._files)
         manifest = Manifest(
+            format=FORMAT_PULLED if pulled else FORMAT,
             cell=self._stores.name,
             program=program,
             created_ms=self._clock.now_ms(),
@@ -122,6 +130,26 @@ class _Taking:
         )
         write_manifest(self._folder, manifest)
         return manifest
+
+    def _take_pulled(self, ranges: Ranges, states: Mapping[int, PartitionState]) -> None:
+        """For which events below the positions entries are not there, before these are read; the
+        numbers of this cell's switches mean nothing where it is restored."""
+        tables = self._stores.tables
+        tables.create(keys.NEWER)  # a cell of an older version has none of them
+        since = [states[p].unfinished for p in sorted(states)]
+        known = below(tables, states, since, self._stores.log_base)
+        legs, walked = [Leg(keys.COVERAGE, *within) for within in ranges], Walked()
+        held: list[Row] = []
+        while walked.leg < len(legs):
+            rows, walked = read_rows(tables, legs[walked.leg], walked, PIECE_ROWS, known)
+            held += rows
+            if held and (len(held) >= COVERAGE_PIECE or walked.leg == len(legs)):
+                self._write(keys.COVERAGE, held)
+                held = []
+        authors = brought_authors(tables, ranges, known)
+        if authors:
+            rows = [Row(keys.hot_key(a), 1, coverage.encode(c)) for a, c in authors.items()]
+            self._write(HOT_AUTHORS, rows)
 
     def _take_slices(self, ranges: Ranges) -> None:
         legs, walked = legs_of(ranges), Walked()

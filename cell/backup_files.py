@@ -23,8 +23,12 @@ from idgen.errors import Conflict, Corrupt
 
 MANIFEST = "manifest.json"
 FORMAT = 1
+FORMAT_PULLED = 2
+"""Of one that also holds who was pulled, which the programs before it do not restore."""
 LETTERS = "dead-letters"
 """The chunks that hold no table's rows, but the events that the cell had put aside."""
+HOT_AUTHORS = "hot-authors"
+"""The chunks of those who were pulled by all: rows of the cell table."""
 FIXED_TABLES = (keys.FOLLOWING, keys.LIKES, keys.FANS, keys.INBOX, keys.NOTICES, keys.MARKS)
 _NAME = re.compile(r"rows-[0-9]{6,}\.z\Z")
 _UNFINISHED = ".part"
@@ -195,10 +199,11 @@ def read_manifest(folder: Path) -> Manifest:
             f"{path} is whole, and not of this program's format ({error}): restore it with the "
             "program's version that wrote it, or a later one"
         ) from error
-    if manifest.format != FORMAT or any(not _NAME.match(f.name) for f in manifest.files):
+    known = manifest.format in (FORMAT, FORMAT_PULLED)
+    if not known or any(not _NAME.match(f.name) for f in manifest.files):
         raise DamagedBackup(
-            f"{path} is of format {manifest.format}, and this program reads {FORMAT}: restore it "
-            "with a later version of the program"
+            f"{path} is of format {manifest.format}, and this program reads {FORMAT_PULLED}: "
+            "restore it with a later version of the program"
         )
     return manifest
 

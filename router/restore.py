@@ -16,6 +16,7 @@ from typing import NamedTuple
 from cell import keys
 from cell.backup_files import Manifest, check_files, read_manifest
 from cell.backup_load import holds_anything, load
+from cell.commands import GroupRewound, encode
 from cell.ingest import group_of
 from cell.residents import Homes, Resident
 from cell.state import CellLog, PartitionState
@@ -307,9 +308,13 @@ class Restore:
         self, plan: RestorePlan, homes: Homes, stores: CellStores
     ) -> dict[int, PartitionState]:
         """The cell as it was backed up, with those who are homed in it now. What was commanded
-        until now is in that: the commands are not read again."""
+        until now is in that: the commands are not read again.
+
+        Dashboards that go on read all of the cell's coverage anew at a command of going back. And
+        no switch has the number 0 then, at whose version rows are restored.
+        """
         manifest = plan.manifest
-        told = stores.commands.spans()[0].end
+        told = stores.commands.append([(0, encode(GroupRewound({})))])[-1].offset + 1
         generation = max(s.generation for s in manifest.states) + GENERATIONS
         return {
             p: PartitionState(

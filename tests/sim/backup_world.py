@@ -14,8 +14,10 @@ import pytest
 from cell import keys
 from cell.backup import Taken, Wish
 from cell.backup_files import Manifest
+from cell.commands import Switched
 from cell.dashboard import Context, NewFollow, PageQuery
 from cell.ingest import IngestSettings
+from cell.materialization import Why
 from cell.slice_rows import SLICE_TABLES
 from cell.state import homes_now
 from cell.tables import Row
@@ -132,6 +134,15 @@ class BackupLife:
         self.events.append(receipt.id)
         self.world.acknowledged(operation, receipt.token)
 
+    def switch(self) -> None:
+        """Somebody is pulled from now on in a cell, or pushed."""
+        readers = [self.user() for _ in range(self.rnd.randint(0, 2))]
+        authors = [self.user()] if self.rnd.random() < 0.5 else []
+        pairs = [(self.user(), self.user())] if self.rnd.random() < 0.5 else []
+        pull = self.rnd.random() < 0.6
+        named = (tuple(readers), tuple(authors), tuple(pairs))
+        self.world.tell(self.rnd.choice(CELLS), Switched(pull, Why.PINNED, *named))
+
     # Operators.
 
     def go_on(self) -> None:
@@ -220,8 +231,8 @@ class BackupLife:
         bands = self.bands(cell)
         found: Rows = {}
         for table in keys.TABLES:
-            if table == keys.CELL:
-                continue
+            if table in (keys.CELL, keys.COVERAGE):
+                continue  # whom a cell pulls is told otherwise where it is restored
             for row in stores.tables.scan(table, b"", b"", 100_000):
                 if self._exists(table, row, bands):
                     found[table, row.key] = (band_of(row.version), at_of(row.version), row.value)
@@ -231,7 +242,7 @@ class BackupLife:
         return homes_now(self.world.seams.cell(cell).state().read().values()).band
 
     def _exists(self, table: str, row: Row, bands: Callable[[int], int]) -> bool:
-        if table == keys.POSTS:
+        if table in (keys.POSTS, keys.BY_TIME):
             return True
         if table == keys.FOLLOWERS:
             return bands(spread(keys.parse_pair(row.key)[1])) == band_of(row.version)
