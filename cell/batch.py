@@ -5,6 +5,7 @@ marks and gone post rows; then the post cache. So a state row at a version prove
 event is done.
 """
 
+import time
 from collections import defaultdict
 from functools import partial
 
@@ -92,6 +93,12 @@ class Batch:
         self.state: dict[str, list[Row]] = defaultdict(list)
         self.looked_up: set[int] = set()
         """Authors whose posts were pushed to nobody."""
+        self.unpushed: list[int] = []
+        """The author of each post that was not pushed because all pull it."""
+        self.left_out = 0
+        """Entries that were not written because their readers are pulled."""
+        self.entries_s = 0.0
+        """How long it took to write the entries."""
 
     def write(self, tables: Tables, side_by_side: SideBySide) -> None:
         """Write all of it, phase by phase; each is acknowledged before the next begins.
@@ -101,12 +108,18 @@ class Batch:
         tables.put(keys.POSTS, self.posts)
         side_by_side.run(
             [
-                lambda: tables.put_fanout(keys.INBOX, self.entries.rows()),
+                partial(self._write_entries, tables),
                 lambda: tables.put(keys.NOTICES, self.notices),
                 lambda: tables.put(keys.BY_TIME, self.by_time),
             ]
         )
         side_by_side.run([partial(tables.put, name, rows) for name, rows in self.state.items()])
+
+    def _write_entries(self, tables: Tables) -> None:
+        rows = self.entries.rows()
+        began_s = time.perf_counter()
+        tables.put_fanout(keys.INBOX, rows)
+        self.entries_s = time.perf_counter() - began_s
 
     @property
     def row_count(self) -> int:

@@ -98,7 +98,9 @@ class _Bulk:
         self.live = live
         self.floors = floors
         self.hidden = np.zeros(len(followers), dtype=np.bool_)
-        self._all: tuple[int, U64Array | None, Receivers] | None = None
+        self._all: tuple[int, U64Array | None, Receivers, int] | None = None
+        self.left = 0
+        """How many were left out of the last answer."""
 
     def find(self, follower: int) -> int:
         """The index of a follower, or -1."""
@@ -116,15 +118,17 @@ class _Bulk:
         """Live, not hidden, older than `at` and not left out."""
         kept = self._all
         if kept is not None and kept[0] < at == left_out.before and kept[1] is left_out.places:
+            self.left = kept[3]
             return kept[2]
         chosen = self.live & ~self.hidden & (ats_of(self.versions) < np.uint64(at))
         versions = self.versions[chosen]
         places = spread_array(self.followers[chosen])
         pushed = ~left_out.mask(places, versions)
         found = _in_order(places[pushed], bands_of(versions[pushed]))
+        self.left = len(places) - len(found.places)
         if left_out.before == at and np.count_nonzero(chosen) == self._live_count():
             newest = int(ats_of(versions).max()) if len(versions) else 0
-            self._all = (newest, left_out.places, found)
+            self._all = (newest, left_out.places, found, self.left)
         return found
 
     def _live_count(self) -> int:
@@ -139,12 +143,14 @@ def _in_order(places: U64Array, bands: Versions) -> Receivers:
 class EdgeSet:
     """All edges of one author to readers homed here."""
 
-    __slots__ = ("_bulk", "_everybody", "_few")
+    __slots__ = ("_bulk", "_everybody", "_few", "left")
 
     def __init__(self, few: dict[int, Edge] | None = None, bulk: _Bulk | None = None) -> None:
         self._few = {} if few is None else few
         self._bulk = bulk
-        self._everybody: tuple[int, U64Array | None, list[Few]] | None = None
+        self._everybody: tuple[int, U64Array | None, list[Few], int] | None = None
+        self.left = 0
+        """How many live followers the last answer has left out."""
 
     def __len__(self) -> int:
         return len(self._few) + (len(self._bulk.followers) if self._bulk else 0)
@@ -174,11 +180,12 @@ class EdgeSet:
             return None
         kept = self._everybody
         if kept is not None and kept[0] < at == left_out.before and kept[1] is left_out.places:
+            self.left = kept[3]
             return kept[2]
         newest = max((edge.version & AT_MAX for edge in self._few.values()), default=0)
         found = self._by_band(at, left_out)
         if newest < at == left_out.before:
-            self._everybody = (newest, left_out.places, found)
+            self._everybody = (newest, left_out.places, found, self.left)
         return found
 
     def _by_band(self, at: int, left_out: LeftOut) -> list[Few]:
@@ -188,7 +195,9 @@ class EdgeSet:
             if edge.live and edge.version & AT_MAX < at
         }
         found: dict[int, list[bytes]] = {}
+        self.left = len(chosen)
         for name in _pushed(chosen, left_out):
+            self.left -= 1
             found.setdefault(chosen[name] >> AT_BITS, []).append(name)
         return [Few(band, prefixes) for band, prefixes in found.items()]
 
@@ -203,6 +212,7 @@ class EdgeSet:
         if self._bulk is None:
             return _in_order(places, bands)
         many = self._bulk.receivers(at, left_out)
+        self.left += self._bulk.left
         if not few:
             return many
         return _in_order(

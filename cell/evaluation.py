@@ -126,14 +126,17 @@ class Evaluation:
         if left_out.places is None:
             self.batch.looked_up.add(post.author)
             if created_at == a.at:
+                self.batch.unpushed.append(post.author)
                 return
         edges = self._reads.edges(place)
         few = edges.receivers_few(a.at, left_out)
         if few is not None:
+            self.batch.left_out += edges.left if created_at == a.at else 0
             for some in few:
                 entries.add_few(some, event, value)
         else:
             receivers = edges.receivers(a.at, left_out)
+            self.batch.left_out += edges.left if created_at == a.at else 0
             if len(receivers.places) > self._giant_rows:
                 rows = partial(fanout_rows, receivers, event, value)
                 self._hold(Job(a.key, len(receivers.places), rows, state))

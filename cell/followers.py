@@ -105,6 +105,11 @@ class FollowerSets:
         self._used.add(place)
         return self._sets[place]
 
+    def size(self, place: int) -> int | None:
+        """How many edges the set of an author has, gone ones too; None: it is not in memory."""
+        edges = self._sets.get(place)
+        return None if edges is None else len(edges)
+
     def _keep_set(self, place: int, edges: EdgeSet) -> None:
         self._used.add(place)
         self._sets[place] = edges

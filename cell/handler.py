@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from cell import cursor, keys
+from cell.activity import Activity, ActivityRows, Saving
 from cell.cursor import NEWEST, OLDEST, Place
 from cell.dashboard import (
     BATCH_MAX,
@@ -30,11 +31,12 @@ from cell.dashboard import (
 from cell.freshness import Freshness
 from cell.lane_scan import Range, Reader
 from cell.marks import marks_of
+from cell.metered_pulling import MeteredPulling
 from cell.page import Asked, Pages, Shown, fitting
 from cell.page_cache import PageCache, ReadPage
 from cell.page_coverage import PageCoverage
 from cell.posts import Posts, bounded_views
-from cell.pulling import LookUp, Pulling
+from cell.pulling import LookUp
 from cell.snapshot import LOOK_MS, Snapshot, Snapshots
 from cell.stores import CellStores
 from cell.timeline import timeline, timeline_entries
@@ -70,6 +72,8 @@ class CellHandler(Writes):
         build: Build,
         backfill_default: int = 100,
         page_cache_bytes: int = PAGE_CACHE_BYTES,
+        activity: Activity | None = None,
+        process: str = "dashboard",
     ) -> None:
         super().__init__(stores.root, ids, clock, backfill_default)
         self._stores = stores
@@ -80,7 +84,12 @@ class CellHandler(Writes):
         state = stores.state()
         self.freshness = Freshness(stores.changes, state)
         self._coverage = PageCoverage(stores, clock)
-        self._pulling = Pulling(stores.tables, stores.firehose.partitions, self.freshness)
+        self.activity = activity or Activity()
+        rows = ActivityRows(stores.tables, process, self.activity.settings)
+        self._saving = Saving(self.activity, rows)
+        self._pulling = MeteredPulling(
+            stores.tables, stores.firehose.partitions, self.freshness, self.activity.costs
+        )
         self._pages = Pages(stores.tables, self._posts, self._pulling, clock)
         self.snapshots = Snapshots(state, self.freshness, stores.root, clock)
         self.page_cache = PageCache(self.freshness, page_cache_bytes)
@@ -92,6 +101,7 @@ class CellHandler(Writes):
         within = _range(query)
         deadline_ms = self._deadline_ms(ctx)
         reader, snapshot = self._at_home(query.reader, deadline_ms, query.at_least)
+        self.activity.page(reader.place)
         asked = replace(query, at_least=()) if query.at_least else query
         shown = self.page_cache.get(reader, asked, snapshot)
         if shown is None:
@@ -210,11 +220,17 @@ class CellHandler(Writes):
 
     def look_after(self, stop: threading.Event) -> None:
         """Look where the cell and the log are, again and again until `stop`, so that pages need not
-        and can tell the cell's lag."""
+        and can tell the cell's lag; and count the pages that were asked for."""
         while not stop.is_set():
             with suppress(Unavailable):  # what was seen grows older, and the lag with it
                 self.snapshots.look()
+            with suppress(Unavailable):  # what is counted is saved the next time
+                self.activity.fold(self._clock.now_ms())
+                self._saving.look(self._clock.now_ms())
             stop.wait(LOOK_MS / 1000)
+        with suppress(Unavailable):
+            self.activity.fold(self._clock.now_ms())
+            self._saving.save(self._clock.now_ms())
 
     def _including(self, tokens: Sequence[bytes], deadline_ms: int) -> Snapshot:
         if not tokens:

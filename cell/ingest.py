@@ -16,8 +16,10 @@ import numpy.typing as npt
 import structlog
 
 from cell import commands
+from cell.activity import Activity
 from cell.beginning import beginning
 from cell.changes import Changed, announce, changed_by
+from cell.counted_posts import CountedPosts
 from cell.evaluation import Evaluation
 from cell.filling import is_void
 from cell.followers import FollowerSets
@@ -86,6 +88,7 @@ class IngestStats:
     lag_ms: int = 0
     open_jobs: int = 0
     edges: int = 0
+    not_pushed: int = 0
 
 
 class IngestWorker:
@@ -98,6 +101,7 @@ class IngestWorker:
         client: str,
         clock: Clock,
         settings: IngestSettings | None = None,
+        activity: Activity | None = None,
     ) -> None:
         self._stores = stores
         self._checkpoints = checkpoints
@@ -110,6 +114,7 @@ class IngestWorker:
         self._followers = FollowerSets(
             stores.tables, self._owns, self._homes_of, self._settings.edges_max
         )
+        self._counted = CountedPosts(activity or Activity(), self._followers)
         self._side_by_side = SideBySide()
         self._coverage = KnownCoverage(stores.tables)
         self._evaluation = self._fresh_evaluation()
@@ -123,6 +128,10 @@ class IngestWorker:
     def group(self) -> str:
         """The consumer group of the cell."""
         return group_of(self._stores.name)
+
+    def owns(self, partition: int) -> bool:
+        """Whether a partition is its own, as far as it knows."""
+        return partition in self._owned
 
     def run(self, stop: threading.Event) -> None:
         """Apply until `stop`. Raises what must not be passed over: an unknown kind of event, a
@@ -252,6 +261,7 @@ class IngestWorker:
     def _forget(self) -> None:
         self.ready = False
         self._followers.clear()
+        self._counted.forget()
         self._evaluation = self._fresh_evaluation()
 
     def _fresh_evaluation(self) -> Evaluation:
@@ -406,6 +416,7 @@ class IngestWorker:
                 break
             if applying is not None:
                 self._evaluation.apply(applying)
+                self._counted.add(applying, record.at_ms)
             progress = self._owned[record.partition]
             progress.next = max(progress.next, record.offset + 1)
             done += 1
@@ -446,6 +457,7 @@ class IngestWorker:
             member.commit(checkpoints)
             for partition, checkpoint in checkpoints.items():
                 self._owned[partition].committed = checkpoint
+        self.stats.not_pushed += self._counted.acknowledged(batch)
         self._followers.trim()
         self.stats.batches += 1
         self.stats.entries += batch.entries.count

@@ -19,6 +19,7 @@ eight bytes are always `spread(user)`, the user's place in the key space.
 | cell | "h" place(author) | MessagePack (cell.coverage): an author who is or was pulled by all |
 | cell | "i" band, first place, last place, place(author) | the same of a slice that arrived here |
 | cell | "s" partition, switch | from which event on a switch holds there |
+| cell | "m" process, 0, part | a part of what a process has counted and measured (cell.activity) |
 
 Every value that means gone, outside of posts, begins with a zero byte.
 """
@@ -217,6 +218,20 @@ def parse_stamp(key: bytes) -> tuple[int, int]:
     """The partition and the switch of a stamp's key."""
     partition, switch = struct.unpack(">HQ", key[1:])
     return partition, switch
+
+
+def activity_key(process: str, part: int) -> bytes:
+    """The key of a part of what a process has counted, in the cell table."""
+    return b"m" + process.encode() + b"\0" + struct.pack(">H", part)
+
+
+def parse_activity(key: bytes) -> tuple[str, int]:
+    """The process and the part of such a key."""
+    return key[1:-3].decode(), int(struct.unpack(">H", key[-2:])[0])
+
+
+ACTIVITY_KEYS = (b"m", b"n")
+"""The range of the keys above."""
 
 
 ERA_KEY = b"era"

@@ -58,6 +58,18 @@ class Rates:
         """How many counters there are."""
         return len(self._keys)
 
+    @property
+    def keys(self) -> U64Array:
+        """The keys that have a counter, in order."""
+        return self._keys
+
+    def last_ms(self, keys: U64Array) -> npt.NDArray[np.int64]:
+        """When each element of `keys` was last counted; 0 where there is no counter."""
+        found = np.zeros(len(keys), np.int64)
+        at, known = self._find(keys)
+        found[known] = self._touched[at[known]]
+        return found
+
     def add(self, keys: U64Array, now_ms: int) -> None:
         """Count one event for each element of `keys`; a key may be there many times."""
         new, counts = np.unique(keys, return_counts=True)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from cell.ingest import IngestWorker
 from idgen.clock import Clock
+from ops.materializing import Materializing
 from router.cells import APPLYING, CELLS, read_cell
 from router.live import Live
 from router.registry import Registry
@@ -25,9 +26,12 @@ class ApplyingWorker:
         cell: str,
         clock: Clock,
         make_worker: Callable[[], IngestWorker],
+        materializing: Materializing | None = None,
     ) -> None:
+        """`materializing` runs beside it while anything is applied."""
         self._cell = cell
         self._make_worker = make_worker
+        self.materializing = materializing
         self._state = Live(registry, (CELLS,), lambda: read_cell(registry, cell).info.state, clock)
         self._failure: BaseException | None = None
         self.worker = make_worker()
@@ -59,12 +63,24 @@ class ApplyingWorker:
             target=self._apply, args=(self.worker, enough), name=f"apply {self._cell}", daemon=True
         )
         thread.start()
+        beside = threading.Thread(
+            target=self._materialize,
+            args=(self.worker, enough),
+            name=f"materialize {self._cell}",
+            daemon=True,
+        )
+        beside.start()
         while thread.is_alive() and self._state.value in APPLYING and not stop.wait(LOOK_S):
             pass
         enough.set()
         thread.join()
+        beside.join()
         if self._failure is not None:
             raise self._failure
+
+    def _materialize(self, worker: IngestWorker, enough: threading.Event) -> None:
+        if self.materializing is not None:
+            self.materializing.run(worker.owns, enough)
 
     def _apply(self, worker: IngestWorker, enough: threading.Event) -> None:
         try:

@@ -331,6 +331,61 @@ class Ingest(Section, frozen=True, kw_only=True):
     ] = 100
 
 
+class Materialization(Section, frozen=True, kw_only=True):
+    """Who is pushed to and who pulls, and what is counted for that. Flags `materialize.*` turn the
+    rules on."""
+
+    hot_entries_per_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="An author is hot, and pulled by all, above so many entries a second: "
+            "events/s times followers homed in the cell.",
+        ),
+    ] = 10_000.0
+    wide_follows: Annotated[
+        Positive, Meta(description="Who follows more authors than that is pulled.")
+    ] = 100_000
+    away_s: Annotated[
+        Positive, Meta(description="Who was shown no page for longer than that is pulled.")
+    ] = 30 * 86_400
+    band: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=100,
+            description="A decision is changed where the other is cheaper by this factor.",
+        ),
+    ] = 1.5
+    events_half_life_s: Annotated[
+        Positive, Meta(description="The half-life of authors' events/s.")
+    ] = 3_600
+    pages_half_life_s: Annotated[
+        Positive, Meta(description="The half-life of readers' pages/s.")
+    ] = 86_400
+    costs_half_life_s: Annotated[
+        Positive, Meta(description="The half-life of what a push and a pull were measured to cost.")
+    ] = 600
+    counters_max: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=10_000_000,
+            description="Authors, and readers, of whom a process keeps a rate: 24 bytes each, "
+            "which are saved too.",
+        ),
+    ] = 200_000
+    save_interval_ms: Annotated[
+        int, Meta(ge=100, description="How often each process saves what it has counted.")
+    ] = 60_000
+    pass_interval_ms: Annotated[
+        int, Meta(ge=100, description="From the begin of one pass of decisions to the next.")
+    ] = 60_000
+    rows_per_s: Annotated[
+        int, Meta(ge=0, description="Rows that a pass reads in a second; 0: as many as go.")
+    ] = 100_000
+
+
 class Mover(Section, frozen=True, kw_only=True):
     """How readers are moved between cells."""
 
@@ -413,6 +468,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     zookeeper: ZooKeeper = ZooKeeper()
     limits: Limits = Limits()
     ingest: Ingest = Ingest()
+    materialization: Materialization = Materialization()
     mover: Mover = Mover()
     cache: Cache = Cache()
     firehose: Firehose = Firehose()

@@ -13,6 +13,7 @@ from typing import Self
 
 import structlog
 
+from cell.activity import Activity
 from cell.dashboard import Build
 from cell.handler import CellHandler
 from cell.ingest import IngestWorker, group_of
@@ -28,10 +29,11 @@ from ops.config_settings import Platform
 from ops.creation import Progress, create_platform
 from ops.followed_cells import FollowedCells
 from ops.letter_watch import LetterWatch
+from ops.materializing import Materializing
 from ops.relaying import HostedRelay
 from ops.release import VERSION
 from ops.roles import CellWatcher, relay_of
-from ops.settings_of import ingest_settings, mover_settings
+from ops.settings_of import activity_settings, ingest_settings, mover_settings
 from ops.table_hash import table_hash
 from ops.wiring.embedded import EmbeddedSeams
 from ops.wiring.seams import holder_name
@@ -287,18 +289,28 @@ class Embedded:
             Build(VERSION, "dashboard", name),
             self._config.ingest.backfill,
             self._config.cache.page_bytes,
+            Activity(activity_settings(self._config)),
+            holder_name(),
         )
 
-        def worker() -> IngestWorker:
-            return IngestWorker(
-                stores,
-                self.seams.checkpoints(name),
-                holder_name(),
-                self.seams.clock,
-                replace(ingest_settings(self._config), session_ms=SESSION_MS),
-            )
+        registry, clock = self.seams.registry, self.seams.clock
 
         def applying() -> ApplyingWorker:
-            return ApplyingWorker(self.seams.registry, name, self.seams.clock, worker)
+            activity = Activity(activity_settings(self._config))
+            materializing = Materializing(
+                registry, stores, holder_name(), clock, self._config, activity
+            )
+
+            def worker() -> IngestWorker:
+                return IngestWorker(
+                    stores,
+                    self.seams.checkpoints(name),
+                    holder_name(),
+                    clock,
+                    replace(ingest_settings(self._config), session_ms=SESSION_MS),
+                    activity,
+                )
+
+            return ApplyingWorker(registry, name, clock, worker, materializing)
 
         return EmbeddedCell(stores, handler, applying)

@@ -95,6 +95,42 @@ POST_CACHE_HITS = _counter("post_cache_hits", ("cell",), "Posts of pages that th
 POST_CACHE_MISSES = _counter("post_cache_misses", ("cell",), "Posts of pages read from the tables.")
 PAGE_CACHE_HITS = _counter("page_cache_hits", ("cell",), "Pages given out as they were kept.")
 PAGE_CACHE_MISSES = _counter("page_cache_misses", ("cell",), "Pages read from the tables.")
+DELIVERIES_SAVED = _counter(
+    "deliveries_saved",
+    ("cell",),
+    "Inbox entries that ingest has not written because they are pulled; of a hot author as many as "
+    "it last knew followers, those who have left among them.",
+)
+PAGES_PULLED = _counter(
+    "pages_pulled", ("cell",), "Pages that looked up posts which were not pushed to the reader."
+)
+TIMELINES_PULLED = _counter(
+    "timelines_pulled", ("cell",), "Authors, but for hot ones, whom such pages asked one by one."
+)
+POSTS_PULLED = _counter("posts_pulled", ("cell",), "Posts that such pages looked up.")
+PULLED_READERS = _gauge(
+    "pulled_readers", ("cell",), "Readers who pull, by the last pass of decisions."
+)
+HOT_AUTHORS = _gauge(
+    "hot_authors", ("cell",), "Authors whom everybody pulls, by the last pass of decisions."
+)
+SWITCHES = _counter(
+    "switches", ("cell",), "Readers, authors and pairs that were told to be pulled or pushed."
+)
+MATERIALIZE_PASS_SECONDS = _gauge(
+    "materialize_pass_seconds", ("cell",), "How long the last pass of decisions took."
+)
+PUSH_COST_SECONDS = _gauge(
+    "push_cost_seconds", ("cell",), "What an inbox entry costs, as measured (H)."
+)
+PULL_PAGE_COST_SECONDS = _gauge(
+    "pull_page_cost_seconds", ("cell",), "What a page that pulls costs, as measured (part of L)."
+)
+PULL_TIMELINE_COST_SECONDS = _gauge(
+    "pull_timeline_cost_seconds",
+    ("cell",),
+    "What each timeline of such a page costs, as measured (part of L).",
+)
 MOVES_CARRIED = _gauge("moves_carried", (), "Moves of readers that this mover carries now.")
 RELAY_EVENTS = _counter(
     "relay_events", ("group",), "Events that this relay has brought to its group's log."
@@ -158,6 +194,17 @@ DECLARED: Final[tuple[Metric, ...]] = (
     POST_CACHE_MISSES,
     PAGE_CACHE_HITS,
     PAGE_CACHE_MISSES,
+    DELIVERIES_SAVED,
+    PAGES_PULLED,
+    TIMELINES_PULLED,
+    POSTS_PULLED,
+    PULLED_READERS,
+    HOT_AUTHORS,
+    SWITCHES,
+    MATERIALIZE_PASS_SECONDS,
+    PUSH_COST_SECONDS,
+    PULL_PAGE_COST_SECONDS,
+    PULL_TIMELINE_COST_SECONDS,
     MOVES_CARRIED,
     RELAY_EVENTS,
     RELAY_LAG_SECONDS,

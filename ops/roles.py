@@ -9,9 +9,11 @@ from pathlib import Path
 
 from msgspec import UNSET
 
+from cell.activity import Activity
 from cell.dashboard import Build
 from cell.handler import CellHandler
 from cell.ingest import IngestWorker
+from cell.materializer import Materializer
 from cell.stores import CellStores
 from firehose.log_relayed import RelayedLog
 from firehose.relay import Relay, RelaySettings
@@ -25,26 +27,38 @@ from ops.dashboard_service import dashboard_service
 from ops.firehose_service import firehose_parts
 from ops.idgen_service import IdGenClients, RegisteredPeers, idgen_service
 from ops.letter_watch import LetterWatch
+from ops.materializing import Materializing
 from ops.metrics import (
     CLOCK_OFFSET_SECONDS,
     DEAD_LETTERS,
+    DELIVERIES_SAVED,
     EVENTS_APPLIED,
+    HOT_AUTHORS,
     IDS_GIVEN,
     LAG_SECONDS,
     LEASE_LEFT_SECONDS,
+    MATERIALIZE_PASS_SECONDS,
     MOVES_CARRIED,
     PAGE_CACHE_HITS,
     PAGE_CACHE_MISSES,
+    PAGES_PULLED,
     POST_CACHE_HITS,
     POST_CACHE_MISSES,
+    POSTS_PULLED,
+    PULL_PAGE_COST_SECONDS,
+    PULL_TIMELINE_COST_SECONDS,
+    PULLED_READERS,
+    PUSH_COST_SECONDS,
     RELAY_REPETITIONS,
     ROWS_WRITTEN,
+    SWITCHES,
+    TIMELINES_PULLED,
     Sample,
     Source,
 )
 from ops.relaying import RelayWorker
 from ops.release import VERSION
-from ops.settings_of import ingest_settings, mover_settings
+from ops.settings_of import activity_settings, ingest_settings, mover_settings
 from ops.template.host import Endpoints, ServiceParts
 from ops.template.tls import peer_context
 from ops.wiring.seams import Seams, agreed, holder_name
@@ -204,6 +218,8 @@ def _dashboard(joint: _Joint) -> ServiceParts:
         Build(VERSION, "dashboard", joint.cell),
         joint.config.ingest.backfill,
         joint.config.cache.page_bytes,
+        Activity(activity_settings(joint.config)),
+        joint.id,
     )
     letters = LetterWatch(joint.cell, stores.dead_letters)
     return ServiceParts(
@@ -223,9 +239,14 @@ def _ingest(joint: _Joint) -> ServiceParts:
 
     def worker() -> IngestWorker:
         settings = ingest_settings(joint.config)
-        return IngestWorker(stores, seams.checkpoints(joint.cell), joint.id, seams.clock, settings)
+        checkpoints = seams.checkpoints(joint.cell)
+        return IngestWorker(stores, checkpoints, joint.id, seams.clock, settings, activity)
 
-    applying = ApplyingWorker(seams.registry, joint.cell, seams.clock, worker)
+    activity = Activity(activity_settings(joint.config))
+    materializing = Materializing(
+        seams.registry, stores, joint.id, seams.clock, joint.config, activity
+    )
+    applying = ApplyingWorker(seams.registry, joint.cell, seams.clock, worker, materializing)
     return ServiceParts(
         worker=applying,
         readiness={"ingest": lambda: applying.trouble},
@@ -340,7 +361,15 @@ def dashboard_sources(
             Sample(PAGE_CACHE_MISSES, cell, handler.page_cache.misses),
         ]
 
-    return [lag, cache, pages, letters.samples]
+    def pulled() -> Iterable[Sample]:
+        costs = handler.activity.costs
+        return [
+            Sample(PAGES_PULLED, cell, costs.pages),
+            Sample(TIMELINES_PULLED, cell, costs.timelines),
+            Sample(POSTS_PULLED, cell, costs.posts),
+        ]
+
+    return [lag, cache, pages, pulled, letters.samples]
 
 
 def ingest_source(stores: CellStores, applying: ApplyingWorker) -> Source:
@@ -353,12 +382,31 @@ def ingest_source(stores: CellStores, applying: ApplyingWorker) -> Source:
             Sample(EVENTS_APPLIED, (cell,), stats.events),
             Sample(ROWS_WRITTEN, (cell,), stats.rows),
             Sample(DEAD_LETTERS, (cell,), stats.dead_letters),
+            Sample(DELIVERIES_SAVED, (cell,), stats.not_pushed),
         ]
         if isinstance(log, RelayedLog):
             found.append(Sample(RELAY_REPETITIONS, (cell,), log.dropped))
+        if applying.materializing is not None:
+            found += _decided(cell, applying.materializing.materializer)
         return found
 
     return source
+
+
+def _decided(name: str, materializer: Materializer) -> list[Sample]:
+    """What decides who is pushed to; none of a process that has not decided."""
+    stats, costs, cell = materializer.stats, materializer.costs, (name,)
+    if not stats.passes:
+        return []
+    return [
+        Sample(PULLED_READERS, cell, stats.pulled_readers),
+        Sample(HOT_AUTHORS, cell, stats.hot_authors),
+        Sample(SWITCHES, cell, stats.switches),
+        Sample(MATERIALIZE_PASS_SECONDS, cell, stats.pass_s),
+        Sample(PUSH_COST_SECONDS, cell, costs.push),
+        Sample(PULL_PAGE_COST_SECONDS, cell, costs.page),
+        Sample(PULL_TIMELINE_COST_SECONDS, cell, costs.timeline),
+    ]
 
 
 def mover_source(mover: Mover) -> Source:

@@ -9,17 +9,25 @@ from collections.abc import Mapping
 from typing import Final
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 from crc32c import crc32c
 
 from idgen.clock import Clock
 from idgen.errors import BadRequest, Corrupt, NotFound
-from idgen.ids import spread
+from idgen.ids import U64Array, spread, spread_array
 from router.live import REREAD_MS, Live
 from router.registry import Registry
 
 FLAGS = "/flags"
 FULL = 10_000
-READ: Final[Mapping[str, int]] = {}
+READ: Final[Mapping[str, int]] = {
+    "materialize.per_reader": 0,
+    "materialize.hot_author": 0,
+    "materialize.away": 0,
+    "materialize.wide_reader": 0,
+    "materialize.per_pair": 0,
+}
 """The flags that services of this version read, and what each is where it was never set. Other
 names may be set too: for a version that is installed afterwards, or beside this one."""
 _NAME = re.compile(r"[a-z][a-z0-9_.-]{0,63}\Z")
@@ -89,7 +97,16 @@ class Flags:
 
     def on(self, name: str, user: int, default: int = 0) -> bool:
         """Whether a flag is on for a user; `default` (0 to 10,000) where it was never set."""
-        return place(name, user) < (self._live.value or {}).get(name, default)
+        return place(name, user) < self.value(name, default)
+
+    def value(self, name: str, default: int = 0) -> int:
+        """For how many of 10,000 users a flag is on."""
+        return (self._live.value or {}).get(name, default)
+
+    def on_each(self, name: str, users: U64Array, default: int = 0) -> npt.NDArray[np.bool_]:
+        """`on` for each of some users."""
+        places = spread_array(users ^ np.uint64(spread(crc32c(name.encode()))))
+        return np.asarray(places % np.uint64(FULL) < np.uint64(self.value(name, default)))
 
 
 def _path(name: str) -> str:

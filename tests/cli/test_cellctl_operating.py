@@ -353,7 +353,7 @@ def test_a_flag_that_no_service_reads_is_set_and_said_to_be_so(bench, monkeypatc
     assert json.loads(bench.done("flags", "set", "pull", "1", "--json"))["read"] is False
     monkeypatch.setitem(READ, "pull", 0)
     assert bench.run("flags", "set", "pull", "100").stderr == ""
-    assert "it reads pull" in bench.run("flags", "set", "pul", "100").stderr
+    assert "materialize.wide_reader, pull)" in bench.run("flags", "set", "pul", "100").stderr
 
 
 def test_a_flag_that_was_never_set_is_not_found_and_its_default_told(bench, monkeypatch):
