@@ -1,5 +1,7 @@
 """Where a worker begins to read in a partition that it takes over."""
 
+from collections.abc import Mapping
+
 from cell.state import PartitionState
 from cell.stores import CellStores
 from firehose.log import Span
@@ -36,3 +38,17 @@ def beginning(
             span.start.to_bytes(8, "big"),
         )
     return min(max(span.start, committed if committed is not None else 0), low)
+
+
+def refuse_lost(
+    stores: CellStores, found: Mapping[int, PartitionState], committed: Mapping[int, int]
+) -> None:
+    """Not begin anew where the tables were lost: what is no longer in the log, and what came here
+    by a move, would be missing silently. Raises Unavailable."""
+    lost = [p for p, s in found.items() if not s.generation and committed.get(p, 0)]
+    if lost:
+        raise Unavailable(
+            f"cell {stores.name} has lost its tables: they know nothing of partition {lost[0]}, of "
+            f"which it had applied {committed[lost[0]]} events; restore it by "
+            "`cellctl restore-cell DIR`"
+        )

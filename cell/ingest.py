@@ -6,7 +6,7 @@ memory, read again from the position. Versions make the repetition harmless.
 """
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,7 +17,7 @@ import structlog
 
 from cell import commands
 from cell.activity import Activity
-from cell.beginning import beginning
+from cell.beginning import beginning, refuse_lost
 from cell.changes import Changed, announce, changed_by
 from cell.counted_posts import CountedPosts
 from cell.evaluation import Evaluation
@@ -197,7 +197,7 @@ class IngestWorker:
         committed = self._checkpoints.committed(self.group)
         spans = self._stores.firehose.spans()
         found = self._state.read(sorted(member.owned))
-        self._refuse_lost(found, committed)
+        refuse_lost(self._stores, found, committed)
         starts = {
             p: beginning(self._stores, p, s, committed.get(p), spans[p]) for p, s in found.items()
         }
@@ -215,19 +215,6 @@ class IngestWorker:
         self._commands_at_ms = 0
         self._read_commands(member)
         _log.info("partitions taken over", cell=self._stores.name, partitions=sorted(self._owned))
-
-    def _refuse_lost(
-        self, found: Mapping[int, PartitionState], committed: Mapping[int, int]
-    ) -> None:
-        """Not begin anew where the tables were lost: what is no longer in the log, and what came
-        here by a move, would be missing silently."""
-        lost = [p for p, s in found.items() if not s.generation and committed.get(p, 0)]
-        if lost:
-            raise Unavailable(
-                f"cell {self._stores.name} has lost its tables: they know nothing of partition "
-                f"{lost[0]}, of which it had applied {committed[lost[0]]} events; restore it by "
-                "`cellctl restore-cell DIR`"
-            )
 
     def _owns(self, authors: U64Array) -> npt.NDArray[np.bool_]:
         """Which of these authors (places) lie in partitions of this worker."""

@@ -1,4 +1,4 @@
-"""A cell in memory with materializers, on a manual clock: `tests.sim.cell_world` and what decides."""
+"""A cell in memory with materializers, on a manual clock."""
 
 import threading
 from collections.abc import Mapping
