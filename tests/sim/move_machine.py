@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from cell import keys, slice_rows
+from cell.brought_authors import parse_key
 from cell.commands import Switched
 from cell.dashboard import Context, NewFollow, PageQuery, Receipt
 from cell.ingest import IngestSettings
 from cell.materialization import Why
+from cell.state import homes_now
 from firehose.event import Draft, Lane, PostRef
 from idgen.errors import Unavailable
 from idgen.ids import spread
@@ -339,6 +341,8 @@ class MoveMachine(RuleBasedStateMachine):
             for user in range(1, USERS + 1):
                 self._look(user)
                 self._nothing_left(user)
+            for cell in CELLS:
+                self._no_arrival_left(cell)
         finally:
             world.close()
             self.folder.cleanup()
@@ -365,6 +369,16 @@ class MoveMachine(RuleBasedStateMachine):
             if cell != home:
                 for table in (*slice_rows.SLICE_TABLES[:-1], keys.COVERAGE):
                     assert not self.world.rows_left(cell, user, table), (cell, user, table)
+
+    def _no_arrival_left(self, cell: str) -> None:
+        """Authors who were brought with a slice are known as long as somebody of it is here."""
+        if self.zombies:
+            return
+        stores = self.world.cells[cell].stores
+        homes = homes_now(stores.state().read().values())
+        for row in stores.tables.scan(keys.CELL, *keys.BROUGHT_KEYS, 1_000):
+            (start, last, band), _ = parse_key(row.key)
+            assert band in {here for _, _, here in homes.within(start, last)}, (cell, row)
 
     def _act(self, found: Found, verb: str) -> None:
         world, now_ms = self.world, self.world.clock.now_ms()
