@@ -2,13 +2,14 @@
 
 import ssl
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from cell.commands import LetterRetried
 from cell.commands import encode as encode_command
 from cell.dashboard import Dashboard
 from cell.explain import Explanation, explain
+from cell.materialization import Pin
 from cell.stores import CellStores
 from firehose import dead_letters as letters
 from firehose.codec import Poison, UnknownKind, decode
@@ -30,6 +31,7 @@ from ops.firehose_desk import FirehoseDesk
 from ops.group_desk import GroupDesk
 from ops.groups_port import Groups
 from ops.move_desk import MoveDesk
+from ops.pins_port import Pins
 from ops.platform_port import (
     Backups,
     Cells,
@@ -57,6 +59,7 @@ from ops.tokens_port import Tokens
 from ops.wiring.seams import Seams
 from router.cells import APPLYING, RUNNING, CellInfo, groups_of, read_cell, read_cells
 from router.flags import read_flags, set_flag
+from router.pins import read_pins, set_pin
 from router.routes import read_routes
 from router.services import ServiceInfo, read_roles, read_services
 
@@ -87,6 +90,11 @@ class FoundPlatform:
     def flags(self) -> Flags:
         """The flags in the registry."""
         return _Flags(self._seams)
+
+    @property
+    def pins(self) -> Pins:
+        """The pins in the registry."""
+        return _Pins(self._seams)
 
     def dashboard(self, cell: str | None = None) -> Dashboard:
         """The API at the routers, or at the dashboards of one cell."""
@@ -332,6 +340,23 @@ class _Flags:
         before = read_flags(self._registry).get(name, 0)
         set_flag(self._registry, name, value)
         return Flag(name, before)
+
+
+class _Pins:
+    """`ops.platform_port.Pins` in the registry."""
+
+    def __init__(self, seams: Seams) -> None:
+        self._registry = seams.registry
+
+    def all(self) -> Mapping[int, str]:
+        return {user: _PIN_NAMES[pin] for user, pin in read_pins(self._registry).items()}
+
+    def set(self, user: int, how: str) -> str:
+        (pin,) = (pin for pin, name in _PIN_NAMES.items() if name == how)
+        return _PIN_NAMES[set_pin(self._registry, user, pin)]
+
+
+_PIN_NAMES = {Pin.NONE: "auto", Pin.PUSH: "push", Pin.PULL: "pull"}
 
 
 class _DeadLetters:

@@ -20,6 +20,7 @@ from idgen.snowflake import SnowflakeStatus
 from ops.checks_port import Checks
 from ops.config_settings import Config
 from ops.groups_port import Groups
+from ops.pins_port import Pins
 from ops.tokens_port import Tokens
 from router.cells import CellInfo
 from router.move_records import Wanted
@@ -376,6 +377,11 @@ class Platform(Protocol):
     @property
     def flags(self) -> Flags:
         """Its flags."""
+        ...
+
+    @property
+    def pins(self) -> Pins:
+        """Its pins."""
         ...
 
     def dashboard(self, cell: str | None = None) -> Dashboard:

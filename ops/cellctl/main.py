@@ -59,6 +59,8 @@ COMMANDS = {
     "take-ids": "Take new ids: 1, or COUNT of them, increasing.",
     "list-id-servers": "List the servers of ids: worker id, epoch, lease, clock, ids given.",
     "flags": "List and change the platform's flags.",
+    "pin": "Have a user pushed to or pulled, whatever the policy says.",
+    "pins": "List the users who are pinned.",
     "dead-letters": "List, retry or discard events that a cell could not apply.",
     "firehose": "Read the firehose, append to it, and look after its consumer groups.",
     "tokens": "Make, list, rotate and revoke the tokens of the firehose's clients.",

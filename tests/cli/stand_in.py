@@ -3,7 +3,7 @@
 It keeps no rules of the product: each test says what is answered and looks at what was asked.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +99,20 @@ class StandInFlags:
         return Flag(name, before)
 
 
+class StandInPins:
+    def __init__(self) -> None:
+        self.values: dict[int, str] = {}
+
+    def all(self) -> Mapping[int, str]:
+        return self.values
+
+    def set(self, user: int, how: str) -> str:
+        before = self.values.pop(user, "auto")
+        if how != "auto":
+            self.values[user] = how
+        return before
+
+
 class StandInLetters:
     def __init__(self, letters: Sequence[DeadLetter] = ()) -> None:
         self.letters = {each.id: each for each in letters}
@@ -153,6 +167,7 @@ class StandInPlatform:
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
         self.flags = StandInFlags()
+        self.pins = StandInPins()
         self.letters = StandInLetters()
         self.tokens = StandInTokens()
         self.api = StandInDashboard()

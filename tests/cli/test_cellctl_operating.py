@@ -366,6 +366,19 @@ def test_a_flag_that_was_never_set_is_not_found_and_its_default_told(bench, monk
     assert "its default holds, on for 500 of 10000 users" in result.stderr
 
 
+def test_users_are_pinned_and_listed(bench):
+    assert bench.done("pins") == "nobody is pinned\n"
+    assert bench.done("pin", "88", "--pull") == "user 88: auto -> pull\n"
+    told = json.loads(bench.done("pin", "88", "--push", "--json"))
+    assert told == {"user": 88, "before": "pull", "pin": "push"}
+    assert bench.done("pins") == "88  push\n"
+    assert json.loads(bench.done("pins", "--json")) == [{"user": 88, "pin": "push"}]
+    assert bench.done("pin", "88", "--auto") == "user 88: push -> auto\n"
+    assert json.loads(bench.done("pins", "--json")) == []
+    for wrong in ((), ("--push", "--pull")):
+        assert bench.run("pin", "88", *wrong).exit_code == 2
+
+
 def letters() -> StandInLetters:
     return StandInLetters(
         [

@@ -1,4 +1,4 @@
-"""A cell in memory with materializers, on a manual clock."""
+"""A cell in memory with materializers, by a manual clock: a `CellWorld` and what decides."""
 
 import threading
 from collections.abc import Mapping
