@@ -102,7 +102,7 @@ def test_who_is_left_out_is_who_was_pulled_all_the_time(
         for (switch, at), step in zip(enumerate(told.ats), life, strict=True)
         if isinstance(step.command, Switched)
     ]
-    late.load(len(life), HERE, (0,))
+    late.load(len(life), HERE, {0: ()})
     created_at, at = sorted((1 + created % told.end, 1 + later % told.end))
     for known in (first, late):
         known.stamp({0: stamps})

@@ -160,7 +160,7 @@ def test_posts_that_are_applied_meanwhile_are_no_findings(
     assert looks > 10
 
 
-@pytest.mark.parametrize("every", [5, 11])
+@pytest.mark.parametrize("every", [9, 11])
 def test_edges_that_come_and_go_meanwhile_are_no_findings(
     world: World, every: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
