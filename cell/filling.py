@@ -10,7 +10,8 @@ then a command, Filled, says that nothing need be looked up any more. Nothing is
   is in the post's row then, and the post is not taken.
 - Unfollowed or followed again meanwhile: an unfollow writes gone for all posts, a follow what it
   backfills, at higher versions.
-- Moved away meanwhile: rows of a band that has ended do not exist.
+- Moved away meanwhile: rows of a band that has ended do not exist. Come again meanwhile, or
+  restored: Filled is void as below, for it was of the band before.
 - Rewound: a replay pushes nothing in a span that is known, and just these rows in one that is not.
 - A dead letter retried meanwhile may change what belongs in the span behind the filling's back. It
   is a command too: where one was told since the filling began, Filled is void, and all is done
@@ -25,7 +26,7 @@ from typing import Final, NamedTuple
 
 from cell import commands, coverage, keys
 from cell.author_posts import newest
-from cell.commands import Filled, LetterRetried
+from cell.commands import Filled, GroupRewound, LetterRetried, SliceArrived
 from cell.coverage import EVERYBODY, OPEN, Covered, PulledEvents, Stamps, pulled_events
 from cell.known_coverage import scanned
 from cell.state import PartitionState, homes_now
@@ -39,6 +40,7 @@ from idgen.ids import spread, unspread
 
 ROWS_AT_ONCE: Final = 5_000
 COMMANDS_READ: Final = 100
+VOIDING: Final = (LetterRetried, SliceArrived, GroupRewound)
 
 
 class Pending(NamedTuple):
@@ -67,7 +69,8 @@ class Filling:
                 band = band_of(row.version)
                 if author == EVERYBODY and homes.band(place) == band:
                     covered = coverage.decode(row.value)
-                    if _ended(covered):
+                    ended = _ended(covered)
+                    if ended.spans or ended.brought:
                         yield Pending(place, band, covered)
 
     def fill(self, pending: Pending) -> int | None:
@@ -81,6 +84,8 @@ class Filling:
         states = self._stores.state().read()
         if events is None or not self._done(events, states, seen):
             return None
+        if homes_now(states.values()).band(pending.place) != pending.band:
+            return None  # moved since the row was read
         count = self._write(pending, events, stamps)
         until = max((span.until for span in ended.spans), default=0)
         filled = Filled(until, (unspread(pending.place),), seen)
@@ -159,14 +164,13 @@ class Filling:
 
 
 def is_void(log: Log, command: Filled, offset: int) -> bool:
-    """Whether a dead letter was retried while this was filled: between where the commands ended as
-    it began, and its own place in their log."""
+    """Whether a dead letter was retried, or readers arrived or a cell was restored, while this was
+    filled: between where the commands ended as it began, and its own place in their log."""
     at = command.seen
     while at < offset:
         for record in log.read(0, at, COMMANDS_READ, timeout_ms=1_000):
-            if record.offset < offset and isinstance(
-                commands.decode(record.value), LetterRetried
-            ):
+            told = commands.decode(record.value)
+            if record.offset < offset and isinstance(told, VOIDING):
                 return True
             at = record.offset + 1
     return False

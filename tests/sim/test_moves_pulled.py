@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cell import coverage_copy, keys, known_coverage, slice_compare
 from cell.commands import Switched
 from cell.dashboard import Context, NewFollow, PageQuery
+from cell.filling import Filling
 from cell.materialization import Why
 from firehose.event import Draft, Lane
 from idgen.ids import spread
@@ -290,3 +292,42 @@ def test_a_mover_that_dies_loses_nothing_of_it(
     assert life.home() == (there if ended == "complete" else here)
     life.look()
     assert life.brought_left(here if ended == "complete" else there) == 0
+
+
+@pytest.mark.parametrize("during", [False, True], ids=["before", "meanwhile"])
+def test_who_came_again_is_not_filled_by_what_was_begun_before(
+    world: MoveWorld, monkeypatch: pytest.MonkeyPatch, during: bool
+) -> None:
+    """What it writes is of the band before; it must not say that nothing need be looked up."""
+    life = Pulling(world)
+    here, there = home_of(life)
+    life.switch(here, True, PULLED["the reader"])
+    life.publish()
+    life.switch(here, False, PULLED["the reader"])
+    filling = Filling(world.cells[here].stores)
+    (pending,) = filling.pending()
+    write = filling._write
+
+    def move_and_write(*args: Any) -> int:
+        count = write(*args)
+        for target in (there, here):
+            life.move(target, mine())
+        return count
+
+    if during:
+        monkeypatch.setattr(filling, "_write", move_and_write)
+    else:
+        for target in (there, here):
+            life.move(target, mine())
+    filling.fill(pending)
+    for _ in range(3):
+        world.tick()  # workers look for commands again
+        world.cells[here].work()
+    world.settle()
+    life.look()
+    monkeypatch.undo()
+    for again in filling.pending():
+        filling.fill(again)
+    world.settle()
+    assert not list(filling.pending())
+    life.look()
