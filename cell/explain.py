@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from cell import keys
 from cell.author_posts import author_post
 from cell.keys import INBOX
+from cell.reader_coverage import CoverageFacts, ReaderCoverage
 from cell.state import homes_now
 from cell.stores import CellStores
 from cell.tables import Row, Tables
@@ -82,6 +83,8 @@ class Explanation:
     post: PostFacts | None
     inbox: InboxFacts | None
     position: PositionFacts | None
+    coverage: tuple[CoverageFacts, ...] = ()
+    """What says whether this entry is pushed; none: it is, for nobody has ever said otherwise."""
 
 
 def explain(
@@ -99,6 +102,7 @@ def explain(
     if author is None and inbox is not None:
         author = keys.parse_entry(inbox.key)[1]
     edge = post = position = None
+    coverage: tuple[CoverageFacts, ...] = ()
     if author is not None:
         (edge,) = stores.tables.get(keys.FOLLOWING, [keys.pair_key(place, author)])
         (post,) = stores.tables.get(keys.POSTS, [keys.post_key(author, post_id)])
@@ -106,6 +110,10 @@ def explain(
         applied = states[partition].applied
         end = stores.root.spans()[partition].end
         position = PositionFacts(partition, applied.low, applied.high, end, stores.log_base)
+        created_at = None if post is None else _post_facts(post).created_at
+        partitions = stores.firehose.partitions
+        covered = ReaderCoverage(stores.tables, partitions, reader, band)
+        coverage = covered.facts(author, created_at)
     return Explanation(
         reader=reader,
         author=author,
@@ -117,6 +125,7 @@ def explain(
         post=None if post is None else _post_facts(post),
         inbox=None if inbox is None else _inbox_facts(inbox),
         position=position,
+        coverage=coverage,
     )
 
 

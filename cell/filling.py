@@ -7,7 +7,8 @@ then a command, Filled, says that nothing need be looked up any more. Nothing is
 - Removed meanwhile: a removal from the span's end on writes gone to this reader too, at a higher
   version (left out is who is pulled at the post and at its removal alike). So it is waited until
   every partition has done all before the span's end: a removal from before, however long it takes,
-  is in the post's row then, and the post is not taken.
+  is in the post's row then, and gone is written for the post. It may be in the inbox: a worker that
+  was stopped before the span began and went on in it has pushed it, and nobody took it back.
 - Unfollowed or followed again meanwhile: an unfollow writes gone for all posts, a follow what it
   backfills, at higher versions.
 - Moved away meanwhile: rows of a band that has ended do not exist. Come again meanwhile, or

@@ -1,7 +1,10 @@
 """What a dashboard has to hold, worked out anew from edges and posts, beside what it does hold.
 
 The rule (ARCHITECTURE.md, "The rule"): the posts that are not gone which the reader wrote, and of
-each author whom the reader follows those from the floor of the edge on.
+each author whom the reader follows those from the floor of the edge on. They are in the reader's
+inbox, but for those of events at which the reader, the author or their pair was pulled: these may
+be (they were filled in, and that was not told yet), and pages look them up. So pages are compared
+with the rule too, as they are made for readers.
 """
 
 from collections.abc import Iterator
@@ -9,47 +12,132 @@ from typing import NamedTuple
 
 from cell import keys
 from cell.author_posts import newest
+from cell.coverage import PulledEvents
+from cell.cursor import NEWEST
+from cell.dashboard import PageQuery
+from cell.freshness import Freshness
+from cell.lane_scan import Range, Reader
+from cell.page import Asked, Pages
+from cell.page_coverage import PageCoverage
+from cell.posts import Posts
+from cell.pulling import Pulling
+from cell.reader_coverage import ReaderCoverage
+from cell.snapshot import Snapshots
+from cell.stores import CellStores
 from cell.tables import Row, Tables
 from cell.unacknowledged import Unacknowledged
 from cell.versions import at_of, band_of, floor_of
-from firehose.event import PostRef
+from firehose.event import Lane, PostRef
+from idgen.clock import SystemClock
 from idgen.ids import spread
 
 CHUNK = 5_000
+WALKED_AT_ONCE = 1_000
+WALK_MS = 60_000
 
 
 class VerifiedReader(NamedTuple):
-    """How many authors were followed and entries expected; what is missing in the inbox, and what
-    is in it and should not be."""
+    """How many authors were followed and entries expected, and how many of these are looked up;
+    what is missing in the inbox or in pages, and what is there and should not be."""
 
     authors: int
     entries: int
+    pulled: int
     missing: frozenset[PostRef]
     extra: frozenset[PostRef]
 
 
-def verify_reader(tables: Tables, reader: int, band: int) -> VerifiedReader:
-    """Compare a reader's inbox with what it has to hold, as both are while this reads.
+class _Rule(NamedTuple):
+    """What must be shown; of that, what must be in the inbox; and what pages pass over if it is."""
 
-    What an event changes meanwhile may be told as a difference: look again.
+    authors: int
+    shown: set[PostRef]
+    pushed: set[PostRef]
+    passed_over: set[PostRef]
+
+
+def verify_reader(stores: CellStores, reader: int, band: int) -> VerifiedReader:
+    """Compare a reader's inbox and pages with what they have to hold, as all are while this reads.
+
+    What an event or a switch changes meanwhile may be told as a difference: look again.
     """
-    place = spread(reader)
-    expected = set(_posts_from(tables, reader, 0))
-    authors = 0
-    for row in _rows(tables, keys.FOLLOWING, place, band):
-        edge = keys.parse_flagged(row.value)
-        if edge.live:
-            authors += 1
-            expected.update(_posts_from(tables, keys.parse_pair(row.key)[1], edge.number))
+    # Before the inbox: what is no longer covered then was filled in before.
+    coverage = ReaderCoverage(stores.tables, stores.firehose.partitions, reader, band)
+    rule = _rule(stores, coverage, reader, band)
     found = {
         PostRef(author, post_id)
-        for row in _rows(tables, keys.INBOX, place, band)
+        for row in _rows(stores.tables, keys.INBOX, spread(reader), band)
         if row.value != keys.GONE
         for post_id, author in [keys.parse_entry(row.key)]
     }
-    return VerifiedReader(
-        authors, len(expected), frozenset(expected - found), frozenset(found - expected)
+    served = set(_served(stores, Reader(reader, spread(reader), band)))
+    missing = (rule.pushed - found) | (rule.shown - served)
+    extra = (found - rule.shown - rule.passed_over) | (served - rule.shown)
+    pulled = len(rule.shown - rule.pushed)
+    authors, entries = rule.authors, len(rule.shown)
+    return VerifiedReader(authors, entries, pulled, frozenset(missing), frozenset(extra))
+
+
+def _rule(stores: CellStores, coverage: ReaderCoverage, reader: int, band: int) -> _Rule:
+    tables, partitions = stores.tables, stores.firehose.partitions
+    own = set(_posts_from(tables, reader, 0))
+    rule = _Rule(0, own, set(own), set())
+    for row in _rows(tables, keys.FOLLOWING, spread(reader), band):
+        edge = keys.parse_flagged(row.value)
+        if edge.live:
+            author, at = keys.parse_pair(row.key)[1], at_of(row.version)
+            rule = rule._replace(authors=rule.authors + 1)
+            address = author, spread(author) % partitions
+            _add(rule, tables, address, edge.number, at, coverage.pulled(author))
+    return rule
+
+
+def _add(
+    rule: _Rule,
+    tables: Tables,
+    author: tuple[int, int],
+    floor: int,
+    edge_at: int,
+    pulled: PulledEvents,
+) -> None:
+    """Posts of an author (user, partition), followed at `edge_at` with a backfill from `floor`."""
+    user, partition = author
+    for post in newest(tables, Unacknowledged(), spread(user), floor=floor):
+        ref, at = PostRef(user, post.id), post.created_at
+        looked_up = at > edge_at and pulled.contain(partition, at)
+        if post.gone_at:
+            # Whoever had not heard yet that it is pulled may have pushed it, and nobody takes it
+            # back.
+            if looked_up:
+                rule.passed_over.add(ref)
+        elif at_of(at) >= floor:
+            rule.shown.add(ref)
+            if not looked_up:
+                rule.pushed.add(ref)
+
+
+def _served(stores: CellStores, reader: Reader) -> Iterator[PostRef]:
+    """What pages of the reader's posts show, from the newest to the oldest."""
+    clock = SystemClock()
+    state = stores.state()
+    freshness = Freshness(stores.changes, state)
+    snapshots = Snapshots(state, freshness, stores.root, clock)
+    pulling = Pulling(stores.tables, stores.firehose.partitions, freshness)
+    pages = Pages(stores.tables, Posts(stores.tables, stores.cache), pulling, clock)
+    asof = snapshots.now()
+    look_up = pulling.look_up(reader, PageCoverage(stores, clock).of(reader, asof), asof)
+    query = PageQuery(
+        reader.user, frozenset((Lane.POSTS,)), limit=WALKED_AT_ONCE, hydrate=False
     )
+    before = NEWEST
+    while True:
+        until_ms = clock.monotonic_ms() + WALK_MS
+        found = pages.walk(Asked(reader, query, look_up), Range(before), asof, until_ms)
+        for entry in found.entries:
+            yield PostRef(entry.place.actor, entry.place.id)
+        if found.end or found.last is None:
+            return
+        before = found.last
 
 
 def _posts_from(tables: Tables, author: int, floor: int) -> Iterator[PostRef]:

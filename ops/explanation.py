@@ -1,8 +1,9 @@
 """Why an entry is, or is not, in a reader's dashboard: the facts of the rows, and what they mean.
 
-The rule (ARCHITECTURE.md, "The rule"): a post is in a reader's inbox iff it is not gone, and the
-reader wrote it, or the reader's edge to the author is live and the post is newer than the edge or
-was backfilled with it.
+The rule (ARCHITECTURE.md, "The rule"): a post is in a reader's dashboard iff it is not gone, and
+the reader wrote it, or the reader's edge to the author is live and the post is newer than the edge
+or was backfilled with it. It is pulled where a switch says so: then pages look it up, and whether
+the inbox has it too does not matter.
 """
 
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ class Verdict:
 
 def judge(facts: Explanation) -> Verdict:
     """What the facts amount to, in one sentence."""
-    shown = (
+    pulled = is_pulled(facts)
+    shown = pulled or (
         facts.inbox is not None
         and facts.inbox.live
         and facts.inbox.band == facts.band
@@ -32,6 +34,9 @@ def judge(facts: Explanation) -> Verdict:
     )
     expected, because = _rule(facts)
     if shown == expected:
+        if pulled:
+            by = next(each.of for each in facts.coverage if each.pulled)
+            because += f"; it is pulled, by a switch of the {by}, and looked up for each page"
         return Verdict(shown, expected, because)
     if facts.position is not None and facts.position.low < facts.position.end:
         behind = facts.position.end - facts.position.low
@@ -42,6 +47,16 @@ def judge(facts: Explanation) -> Verdict:
     else:
         because += "; the inbox row says otherwise, which is a fault: keep these facts"
     return Verdict(shown, expected, because)
+
+
+def is_pulled(facts: Explanation) -> bool:
+    """Whether pages look the entry up. What was written or backfilled for the reader is not."""
+    post, edge = facts.post, facts.edge
+    if post is None or post.removed or post.created_at is None or facts.author == facts.reader:
+        return False
+    if edge is None or edge.band != facts.band or not edge.live or post.created_at <= edge.at:
+        return False
+    return any(each.pulled for each in facts.coverage)
 
 
 def _rule(facts: Explanation) -> tuple[bool, str]:

@@ -187,7 +187,7 @@ class FoundPlatform:
         return TokenDesk(self._seams)
 
     def verify_reader(self, reader: int) -> ReaderCheck:
-        """The reader's inbox in its home cell beside what it has to hold."""
+        """The reader's inbox and pages in its home cell beside what they have to hold."""
         cell = read_routes(self._seams.registry).slices.at(spread(reader)).cell
         found = checked_reader(self._seams.cell(cell), reader)
         return ReaderCheck(
@@ -195,6 +195,7 @@ class FoundPlatform:
             cell,
             found.authors,
             found.entries,
+            found.pulled,
             _in_order(found.missing),
             _in_order(found.extra),
         )

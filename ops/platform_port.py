@@ -168,13 +168,15 @@ class DeadLetters(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ReaderCheck:
-    """A reader's inbox beside what it has to hold: how many authors are followed, how many entries
-    expected, which are missing, and which should not be there."""
+    """A reader's inbox and pages beside what they have to hold: how many authors are followed, how
+    many entries expected and how many of these pulled, which are missing, and which should not be
+    there."""
 
     reader: int
     cell: str
     authors: int
     entries: int
+    pulled: int = 0
     missing: tuple[PostRef, ...] = ()
     extra: tuple[PostRef, ...] = ()
 

@@ -39,4 +39,4 @@ def _look(stores: CellStores, reader: int, pause: Pause) -> VerifiedReader:
     band = homes_now(stores.state().read().values()).band(spread(reader))
     if not band:
         raise NotHeld(f"cell {stores.name} does not hold reader {reader} yet: ask again")
-    return verify_reader(stores.tables, reader, band)
+    return verify_reader(stores, reader, band)

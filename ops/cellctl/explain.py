@@ -3,6 +3,9 @@
 import click
 
 from cell.explain import Explanation
+from cell.materialization import Why
+from cell.reader_coverage import CoverageFacts
+from idgen.ids import iso_time
 from ops.cellctl.plain import USER
 from ops.cellctl.seat import Seat, at_platform
 from ops.explanation import Verdict, judge
@@ -17,8 +20,9 @@ ID_MAX = (1 << 63) - 1
 def command(seat: Seat, reader: int, post: str) -> None:
     """Say why an entry is, or is not, in a dashboard.
 
-    Reads the reader's route, the edge with its floor and version, the post's row, the inbox row
-    and the position from the reader's home cell. With AUTHOR/POST also what was never delivered
+    Reads the reader's route, the edge with its floor and version, the post's row, the inbox row,
+    whether it is pushed or pulled, since when and by which rule, and the position from the
+    reader's home cell. With AUTHOR/POST also what was never delivered
     can be explained.
 
     \b
@@ -52,6 +56,7 @@ def _lines(facts: Explanation, verdict: Verdict) -> list[str]:
         f"  edge      {_edge(facts)}",
         f"  post      {_post(facts)}",
         f"  inbox     {_inbox(facts)}",
+        *(f"  coverage  {_coverage(each)}" for each in facts.coverage),
         f"  position  {_position(facts)}",
     ]
 
@@ -80,6 +85,14 @@ def _inbox(facts: Explanation) -> str:
     if row is None:
         return "none"
     return f"{row.kind or 'live' if row.live else 'gone'} at {row.at} in band {row.band}"
+
+
+def _coverage(row: CoverageFacts) -> str:
+    now = "pulled" if row.now else "pushed"
+    why = Why(row.why).name.lower() if row.why in set(Why) else f"rule {row.why}"
+    since = f" since {iso_time(row.at_ms)}" if row.at_ms else ""
+    entry = "this entry is pulled" if row.pulled else "this entry is not pulled by it"
+    return f"the {row.of} is {now}{since} ({why}); {entry}"
 
 
 def _position(facts: Explanation) -> str:

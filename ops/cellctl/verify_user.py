@@ -19,7 +19,8 @@ def command(seat: Seat, readers: tuple[int, ...]) -> None:
     """Work out anew what dashboards must hold, and compare.
 
     What each reader must see is worked out from edges and posts of the reader's home cell, and
-    compared with the inbox. The exit code is 1 where anything differs.
+    compared with the inbox and with the pages that are made of it and of what is pulled. The exit
+    code is 1 where anything differs.
 
     \b
     Examples:
@@ -43,9 +44,14 @@ def _document(check: ReaderCheck) -> dict[str, Any]:
         "cell": check.cell,
         "authors": check.authors,
         "entries": check.entries,
+        "pulled": check.pulled,
         "missing": [f"{ref.author}/{ref.id}" for ref in check.missing],
         "extra": [f"{ref.author}/{ref.id}" for ref in check.extra],
     }
+
+
+def _pulled(check: ReaderCheck) -> str:
+    return f" ({check.pulled:,} pulled)" if check.pulled else ""
 
 
 def _draw(checks: list[ReaderCheck]) -> None:
@@ -53,7 +59,7 @@ def _draw(checks: list[ReaderCheck]) -> None:
         same = "as they should be" if not (check.missing or check.extra) else "NOT as they should"
         click.echo(
             f"reader {check.reader} in cell {check.cell}: {check.entries:,} entries of "
-            f"{check.authors:,} authors and the reader, {same}"
+            f"{check.authors:,} authors and the reader{_pulled(check)}, {same}"
         )
         for name, refs in (("missing", check.missing), ("not to be there", check.extra)):
             for ref in refs[:SHOWN_MAX]:

@@ -160,9 +160,8 @@ def test_posts_that_are_applied_meanwhile_are_no_findings(
     assert looks > 10
 
 
-@pytest.mark.parametrize("every", [9, 11])
 def test_edges_that_come_and_go_meanwhile_are_no_findings(
-    world: World, every: int, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cell_check, "EDGE_PLACES", 8)
     flips = 0
@@ -177,7 +176,12 @@ def test_edges_that_come_and_go_meanwhile_are_no_findings(
                 world.moves.router.unfollow(CTX, reader, 300, None)
         world.work()
 
-    checkers = [check_while(world, name, every, busy) for name in world.moves.cells]
+    # Whatever the rhythm; in some of them a look falls between the two rows of an edge.
+    checkers = [
+        check_while(world, name, every, busy)
+        for name in world.moves.cells
+        for every in (3, 5, 7, 9, 11, 13)
+    ]
     assert any(checker._suspects for checker in checkers)
     assert flips > 10
 
