@@ -22,7 +22,8 @@ then a command, Filled, says that nothing need be looked up any more. Nothing is
 What an author's or a pair's coverage leaves out stays looked up.
 """
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from cell import commands, coverage, keys
@@ -30,6 +31,7 @@ from cell.author_posts import newest
 from cell.commands import Filled, GroupRewound, LetterRetried, SliceArrived
 from cell.coverage import EVERYBODY, OPEN, Covered, PulledEvents, Stamps, pulled_events
 from cell.known_coverage import scanned
+from cell.residents import Homes
 from cell.state import PartitionState, homes_now
 from cell.stores import CellStores
 from cell.switching import read_stamps
@@ -50,6 +52,15 @@ class Pending(NamedTuple):
     place: int
     band: int
     covered: Covered
+
+
+class _AsOf(NamedTuple):
+    """The cell as a round of filling begins: where its commands end, and how far it has come."""
+
+    seen: int
+    stamps: Mapping[int, Stamps]
+    states: Mapping[int, PartitionState]
+    homes: Homes
 
 
 class Filling:
@@ -77,31 +88,58 @@ class Filling:
     def fill(self, pending: Pending) -> int | None:
         """Write what a reader was not pushed, and tell it; how many entries were written. None: the
         cell has not come so far yet."""
-        log = self._stores.commands
-        seen = log.spans()[0].end
-        stamps = read_stamps(self._tables, range(self._stores.firehose.partitions))
-        ended = _ended(pending.covered)
-        events = _events(ended, stamps)
-        states = self._stores.state().read()
-        if events is None or not self._done(events, states, seen):
-            return None
-        if homes_now(states.values()).band(pending.place) != pending.band:
-            return None  # moved since the row was read
-        count = self._write(pending, events, stamps)
-        until = max((span.until for span in ended.spans), default=0)
-        filled = Filled(until, (unspread(pending.place),), seen)
-        log.append([(0, commands.encode(filled))])
+        as_of = self._as_of()
+        count = self._fill(pending, as_of)
+        if count is not None:
+            self._tell(_until(pending), [unspread(pending.place)], as_of.seen)
         return count
 
-    def _done(
-        self, events: PulledEvents, states: Mapping[int, PartitionState], seen: int
-    ) -> bool:
+    def fill_all(self, go_on: Callable[[int], bool]) -> int:
+        """Fill all who wait for it, as far as the cell has come; how many were filled. `go_on` is
+        asked after each, with the entries that were written."""
+        as_of = self._as_of()
+        filled: dict[int, list[int]] = defaultdict(list)
+        readers = 0
+        for pending in self.pending():
+            count = self._fill(pending, as_of)
+            if count is None:
+                continue
+            readers += 1
+            some = filled[_until(pending)]
+            some.append(unspread(pending.place))
+            if len(some) == commands.NAMED_MAX:
+                self._tell(_until(pending), filled.pop(_until(pending)), as_of.seen)
+            if not go_on(count):
+                break
+        for until, some in filled.items():
+            self._tell(until, some, as_of.seen)
+        return readers
+
+    def _as_of(self) -> _AsOf:
+        seen = self._stores.commands.spans()[0].end  # first: whatever is told later makes void
+        stamps = read_stamps(self._tables, range(self._stores.firehose.partitions))
+        states = self._stores.state().read()
+        return _AsOf(seen, stamps, states, homes_now(states.values()))
+
+    def _fill(self, pending: Pending, as_of: _AsOf) -> int | None:
+        events = _events(_ended(pending.covered), as_of.stamps)
+        if events is None or not self._done(events, as_of):
+            return None
+        if as_of.homes.band(pending.place) != pending.band:
+            return None  # moved since the row was read
+        return self._write(pending, events, as_of.stamps)
+
+    def _tell(self, until: int, readers: Sequence[int], seen: int) -> None:
+        filled = Filled(until, tuple(readers), seen)
+        self._stores.commands.append([(0, commands.encode(filled))])
+
+    def _done(self, events: PulledEvents, as_of: _AsOf) -> bool:
         """Whether every partition has applied the events, and obeyed all commands so far."""
         return all(
-            state.commands >= seen
+            state.commands >= as_of.seen
             and at_of_offset(self._stores.log_base, state.unfinished)
             >= max((until for _, until in events.within(p)), default=0)
-            for p, state in states.items()
+            for p, state in as_of.states.items()
         )
 
     def _write(
@@ -124,9 +162,9 @@ class Filling:
                     key = keys.entry_key(pending.place, post.id, author)
                     version = version_of(pending.band, post.gone_at or at)
                     rows.append(Row(key, version, bytes((post.kind,))))
-            if len(rows) >= ROWS_AT_ONCE:
-                count += self._put(rows)
-                rows = []
+                if len(rows) == ROWS_AT_ONCE:
+                    count += self._put(rows)
+                    rows = []
         return count + self._put(rows)
 
     def _put(self, rows: list[Row]) -> int:
@@ -181,6 +219,11 @@ def _ended(covered: Covered) -> Covered:
     """The part of a row that may be filled."""
     spans = tuple(span for span in covered.spans if span.until != OPEN)
     return Covered(spans=spans, brought=covered.brought)
+
+
+def _until(pending: Pending) -> int:
+    """The switch by which the last of what is filled has ended."""
+    return max((span.until for span in _ended(pending.covered).spans), default=0)
 
 
 def _events(ended: Covered, stamps: Mapping[int, Stamps]) -> PulledEvents | None:

@@ -19,6 +19,7 @@ from cell.activity import Activity, ActivityRows, Measured, Saving, measured
 from cell.commands import NAMED_MAX, Switched, encode
 from cell.coverage import Covered
 from cell.deciding import HOT_AUTHOR, Deciding, Ruling, Switch
+from cell.filling import Filling
 from cell.known_coverage import scanned
 from cell.materialization import Bounds
 from cell.measured_costs import costs_of
@@ -62,6 +63,7 @@ class MaterializerStats:
     pass_s: float = 0.0
     pulled_readers: int = 0
     hot_authors: int = 0
+    filled: int = 0
 
 
 class Materializer:
@@ -81,6 +83,7 @@ class Materializer:
         self._activity = activity
         self._rows = ActivityRows(stores.tables, process, activity.settings)
         self._saving = Saving(activity, self._rows)
+        self._filling = Filling(stores)
         self._ruling = ruling
         self._acts = acts
         self._clock = clock
@@ -104,7 +107,8 @@ class Materializer:
             _log.warning("estimates were not saved", cell=self._stores.name, error=str(error))
 
     def look(self, stop: threading.Event) -> None:
-        """Save if it is time, and make a pass if it is time. Raises Unavailable."""
+        """Save if it is time, and make a pass if it is time: decide, and fill who has come back.
+        Raises Unavailable."""
         if not self._restored:
             # Of hot authors no follower set is loaded any more that would tell how large it is.
             saved = self._rows.read().values()
@@ -115,6 +119,9 @@ class Materializer:
         if self._clock.monotonic_ms() >= self._pass_at_ms and self._acts():
             self._pass_at_ms = self._clock.monotonic_ms() + self._settings.interval_ms
             self.decide(stop)
+            self.stats.filled += self._filling.fill_all(
+                lambda rows: not self._interrupted(stop, rows)
+            )
 
     def decide(self, stop: threading.Event) -> None:
         """One pass over all authors and readers. Raises Unavailable."""

@@ -117,6 +117,9 @@ HOT_AUTHORS = _gauge(
 SWITCHES = _counter(
     "switches", ("cell",), "Readers, authors and pairs that were told to be pulled or pushed."
 )
+READERS_FILLED = _counter(
+    "readers_filled", ("cell",), "Readers whose inbox was filled with what they had to look up."
+)
 MATERIALIZE_PASS_SECONDS = _gauge(
     "materialize_pass_seconds", ("cell",), "How long the last pass of decisions took."
 )
@@ -201,6 +204,7 @@ DECLARED: Final[tuple[Metric, ...]] = (
     PULLED_READERS,
     HOT_AUTHORS,
     SWITCHES,
+    READERS_FILLED,
     MATERIALIZE_PASS_SECONDS,
     PUSH_COST_SECONDS,
     PULL_PAGE_COST_SECONDS,

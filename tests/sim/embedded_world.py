@@ -107,9 +107,7 @@ class EmbeddedWorld:
     def fill(self, cell: str) -> None:
         """One round over all who wait for it."""
         with self._lock:
-            filling = Filling(self._platform.cells[cell].stores)
-            for pending in filling.pending():
-                filling.fill(pending)
+            Filling(self._platform.cells[cell].stores).fill_all(lambda _: True)
 
     # --- the proofs' faults ----------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """Decisions at work on a cell in memory, by a manual clock."""
 
+from cell import keys
 from cell.activity import Activity, ActivityRows, ActivitySettings, Saved, measured
 from cell.commands import Switched, decode
 from cell.materialization import Pin, Why
@@ -41,6 +42,15 @@ def decided(world: MaterializeWorld, materializer: Materializer) -> list[Switche
     world.run()
     assert all(isinstance(command, Switched) for command in told)
     return [command for command in told if isinstance(command, Switched)]
+
+
+def entries(world: MaterializeWorld, reader: int) -> int:
+    start, stop = keys.place_bytes(spread(reader)), keys.after_prefix(spread(reader))
+    return len(world.cell.tables.scan(keys.INBOX, start, stop, 1_000, skip=keys.GONE))
+
+
+def posts(world: MaterializeWorld) -> int:
+    return len(world.cell.tables.scan(keys.POSTS, b"", b"", 1_000))
 
 
 def test_with_every_rule_off_nothing_is_told() -> None:
@@ -115,8 +125,15 @@ def test_an_away_reader_is_pulled_and_one_that_looks_comes_back() -> None:
     assert (told.pull, told.why) == (True, Why.AWAY)
     assert sorted(told.readers) == [1, *READERS[2:]]
     assert materializer.stats.pulled_readers == len(READERS) - 1
+    world.post(HOT, 2)
+    world.run()
     look(1)
     assert decided(world, materializer) == [Switched(False, Why.USUAL, (1,))]
+    assert entries(world, 1) == posts(world) - 2
+    materializer.look(NEVER)
+    world.run()
+    assert (entries(world, 1), world.row(1).spans) == (posts(world), ())
+    assert materializer.stats.filled == 1
     world.said.on = set()
     (told,) = decided(world, materializer)
     assert (told.pull, sorted(told.readers)) == (False, list(READERS[2:]))
