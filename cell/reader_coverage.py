@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from cell import coverage, keys
+from cell.brought_authors import arrival_of, authors_of
 from cell.coverage import EVERYBODY, Covered, PulledEvents, Stamps, pulled_events
 from cell.known_coverage import scanned
 from cell.switching import read_stamps
@@ -54,6 +55,8 @@ class ReaderCoverage:
             if band_of(row.version) == band
         }
         self._hot: dict[int, Covered | None] = {}
+        arrival = arrival_of(tables, place, band)
+        self._brought = {} if arrival is None else authors_of(tables, arrival)
         found = read_stamps(tables, range(partitions))
         self._stamps: Sequence[Stamps] = [found[p] for p in range(partitions)]
 
@@ -65,6 +68,7 @@ class ReaderCoverage:
         found = [
             (Of.READER, self._of_reader.get(EVERYBODY)),
             (Of.AUTHOR, self._hot[author]),
+            (Of.AUTHOR, self._brought.get(spread(author))),
             (Of.PAIR, self._of_reader.get(author)),
         ]
         return [(of, covered) for of, covered in found if covered is not None]

@@ -56,26 +56,59 @@ class _Rule(NamedTuple):
     passed_over: set[PostRef]
 
 
-def verify_reader(stores: CellStores, reader: int, band: int) -> VerifiedReader:
-    """Compare a reader's inbox and pages with what they have to hold, as all are while this reads.
+class ReaderVerifier:
+    """Verifies readers of one cell; what it knows of the cell's coverage serves all of them."""
 
-    What an event or a switch changes meanwhile may be told as a difference: look again.
-    """
-    # Before the inbox: what is no longer covered then was filled in before.
-    coverage = ReaderCoverage(stores.tables, stores.firehose.partitions, reader, band)
-    rule = _rule(stores, coverage, reader, band)
-    found = {
-        PostRef(author, post_id)
-        for row in _rows(stores.tables, keys.INBOX, spread(reader), band)
-        if row.value != keys.GONE
-        for post_id, author in [keys.parse_entry(row.key)]
-    }
-    served = set(_served(stores, Reader(reader, spread(reader), band)))
-    missing = (rule.pushed - found) | (rule.shown - served)
-    extra = (found - rule.shown - rule.passed_over) | (served - rule.shown)
-    pulled = len(rule.shown - rule.pushed)
-    authors, entries = rule.authors, len(rule.shown)
-    return VerifiedReader(authors, entries, pulled, frozenset(missing), frozenset(extra))
+    def __init__(self, stores: CellStores) -> None:
+        self.stores = stores
+        self._clock = SystemClock()
+        state = stores.state()
+        freshness = Freshness(stores.changes, state)
+        self._snapshots = Snapshots(state, freshness, stores.root, self._clock)
+        self._coverage = PageCoverage(stores, self._clock)
+        self._pulling = Pulling(stores.tables, stores.firehose.partitions, freshness)
+        posts = Posts(stores.tables, stores.cache)
+        self._pages = Pages(stores.tables, posts, self._pulling, self._clock)
+
+    def verify(self, reader: int, band: int) -> VerifiedReader:
+        """Compare a reader's inbox and pages with what they have to hold, as all are while this
+        reads.
+
+        What an event or a switch changes meanwhile may be told as a difference: look again.
+        """
+        tables = self.stores.tables
+        # Before the inbox: what is no longer covered then was filled in before.
+        coverage = ReaderCoverage(tables, self.stores.firehose.partitions, reader, band)
+        rule = _rule(self.stores, coverage, reader, band)
+        found = {
+            PostRef(author, post_id)
+            for row in _rows(tables, keys.INBOX, spread(reader), band)
+            if row.value != keys.GONE
+            for post_id, author in [keys.parse_entry(row.key)]
+        }
+        served = set(self._served(Reader(reader, spread(reader), band)))
+        missing = (rule.pushed - found) | (rule.shown - served)
+        extra = (found - rule.shown - rule.passed_over) | (served - rule.shown)
+        pulled = len(rule.shown - rule.pushed)
+        authors, entries = rule.authors, len(rule.shown)
+        return VerifiedReader(authors, entries, pulled, frozenset(missing), frozenset(extra))
+
+    def _served(self, reader: Reader) -> Iterator[PostRef]:
+        """What pages of the reader's posts show, from the newest to the oldest."""
+        asof = self._snapshots.renewed()
+        look_up = self._pulling.look_up(reader, self._coverage.of(reader, asof), asof)
+        query = PageQuery(
+            reader.user, frozenset((Lane.POSTS,)), limit=WALKED_AT_ONCE, hydrate=False
+        )
+        before = NEWEST
+        while True:
+            until_ms = self._clock.monotonic_ms() + WALK_MS
+            found = self._pages.walk(Asked(reader, query, look_up), Range(before), asof, until_ms)
+            for entry in found.entries:
+                yield PostRef(entry.place.actor, entry.place.id)
+            if found.end or found.last is None:
+                return
+            before = found.last
 
 
 def _rule(stores: CellStores, coverage: ReaderCoverage, reader: int, band: int) -> _Rule:
@@ -114,30 +147,6 @@ def _add(
             rule.shown.add(ref)
             if not looked_up:
                 rule.pushed.add(ref)
-
-
-def _served(stores: CellStores, reader: Reader) -> Iterator[PostRef]:
-    """What pages of the reader's posts show, from the newest to the oldest."""
-    clock = SystemClock()
-    state = stores.state()
-    freshness = Freshness(stores.changes, state)
-    snapshots = Snapshots(state, freshness, stores.root, clock)
-    pulling = Pulling(stores.tables, stores.firehose.partitions, freshness)
-    pages = Pages(stores.tables, Posts(stores.tables, stores.cache), pulling, clock)
-    asof = snapshots.now()
-    look_up = pulling.look_up(reader, PageCoverage(stores, clock).of(reader, asof), asof)
-    query = PageQuery(
-        reader.user, frozenset((Lane.POSTS,)), limit=WALKED_AT_ONCE, hydrate=False
-    )
-    before = NEWEST
-    while True:
-        until_ms = clock.monotonic_ms() + WALK_MS
-        found = pages.walk(Asked(reader, query, look_up), Range(before), asof, until_ms)
-        for entry in found.entries:
-            yield PostRef(entry.place.actor, entry.place.id)
-        if found.end or found.last is None:
-            return
-        before = found.last
 
 
 def _posts_from(tables: Tables, author: int, floor: int) -> Iterator[PostRef]:

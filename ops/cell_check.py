@@ -18,7 +18,7 @@ from cell.verify_edges import (
     edges_of_follower,
     settle_edges,
 )
-from cell.verify_reader import VerifiedReader
+from cell.verify_reader import ReaderVerifier, VerifiedReader
 from firehose.validation import check_mark
 from idgen.errors import BadRequest
 from idgen.ids import at_ms, spread
@@ -42,6 +42,7 @@ class CellChecker:
 
     def __init__(self, stores: CellStores, now_ms: int, pause: Pause = system_pause) -> None:
         self._stores = stores
+        self._verifier = ReaderVerifier(stores)
         self._now_ms = now_ms
         self._pause = pause
         self._findings: list[Finding] = []
@@ -113,7 +114,7 @@ class CellChecker:
 
     def _check_reader(self, reader: int) -> None:
         try:
-            found = checked_reader(self._stores, reader, self._pause)
+            found = checked_reader(self._verifier, reader, self._pause)
         except NotHeld:  # moved to another cell since it was picked
             self._left += 1
             return

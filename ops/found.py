@@ -11,6 +11,7 @@ from cell.dashboard import Dashboard
 from cell.explain import Explanation, explain
 from cell.materialization import Pin
 from cell.stores import CellStores
+from cell.verify_reader import ReaderVerifier
 from firehose import dead_letters as letters
 from firehose.codec import Poison, UnknownKind, decode
 from firehose.event import PostRef
@@ -189,7 +190,7 @@ class FoundPlatform:
     def verify_reader(self, reader: int) -> ReaderCheck:
         """The reader's inbox and pages in its home cell beside what they have to hold."""
         cell = read_routes(self._seams.registry).slices.at(spread(reader)).cell
-        found = checked_reader(self._seams.cell(cell), reader)
+        found = checked_reader(ReaderVerifier(self._seams.cell(cell)), reader)
         return ReaderCheck(
             reader,
             cell,

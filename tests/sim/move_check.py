@@ -8,6 +8,7 @@ from cell.dashboard import Context
 from cell.slice_rows import SLICE_TABLES
 from cell.state import homes_now
 from cell.tables import Row, Tables
+from cell.verify_reader import ReaderVerifier
 from cell.versions import at_of, band_of, floor_of
 from firehose.codec import encode
 from firehose.event import Lane, PostCreated
@@ -153,7 +154,7 @@ class Told:
         self.nothing_held(source, user, before)
         self.pages(user)
         self.unread(user)
-        check = checked_reader(self.world._platform.seams.cell(target), user)
+        check = checked_reader(ReaderVerifier(self.world._platform.seams.cell(target)), user)
         assert (check.missing, check.extra) == (frozenset(), frozenset())
 
     def other_of(self, cell: str) -> str:

@@ -14,6 +14,7 @@ from cell.ingest import IngestSettings
 from cell.materialization import Why
 from cell.state import PartitionState
 from cell.tables import Row
+from cell.verify_reader import ReaderVerifier
 from cell.versions import at_of, version_of
 from idgen.ids import spread
 from ops.explanation import judge
@@ -70,7 +71,7 @@ def inbox(life: Life) -> list[Row]:
 
 
 def checked(life: Life) -> tuple[int, int, set[int], set[int]]:
-    found = checked_reader(life.world.cells["a"].stores, READER)
+    found = checked_reader(ReaderVerifier(life.world.cells["a"].stores), READER)
     of = [{ref.id for ref in refs} for refs in (found.missing, found.extra)]
     return found.entries, found.pulled, of[0], of[1]
 

@@ -10,6 +10,7 @@ import pytest
 from cell import keys, slice_rows
 from cell.dashboard import Context, NewFollow, PageQuery
 from cell.ingest import IngestSettings
+from cell.verify_reader import ReaderVerifier
 from firehose.event import Draft, Lane
 from idgen.errors import Moved, Unavailable
 from idgen.ids import spread
@@ -105,7 +106,7 @@ class Life:
         self.world.routes.refresh()
         self.world.tick()
         assert self.look() == home
-        check = checked_reader(self.world.cells[home].stores, READER)
+        check = checked_reader(ReaderVerifier(self.world.cells[home].stores), READER)
         assert (check.missing, check.extra) == (frozenset(), frozenset())
         other = "ab".replace(home, "")
         for table in (keys.INBOX, keys.NOTICES, keys.FOLLOWING, keys.FOLLOWERS):
@@ -430,7 +431,7 @@ def test_a_dashboard_that_is_wrong_is_told(life: Life) -> None:
     life.remove(life.posts[1])
     life.world.settle()
     stores = life.world.cells["a"].stores
-    check = checked_reader(stores, READER)
+    check = checked_reader(ReaderVerifier(stores), READER)
     assert (check.authors, check.entries) == (1, 3)
     assert not check.missing | check.extra
     place = keys.place_bytes(spread(READER))
@@ -439,6 +440,6 @@ def test_a_dashboard_that_is_wrong_is_told(life: Life) -> None:
     newest = rows[0]
     stores.tables.put(keys.INBOX, [gone._replace(value=b"\x01", version=gone.version + 1)])
     stores.tables.put(keys.INBOX, [newest._replace(value=keys.GONE)])
-    check = checked_reader(stores, READER)
+    check = checked_reader(ReaderVerifier(stores), READER)
     assert [ref.id for ref in check.missing] == [life.posts[3].id]
     assert [ref.id for ref in check.extra] == [life.posts[1].id]

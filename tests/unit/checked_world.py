@@ -46,18 +46,23 @@ class CheckedWorld:
         for cell in self.moves.cells.values():
             cell.work()
 
-    def interrupted(self, name: str, every: int, busy: Callable[[], object]) -> CellStores:
-        """A cell in whose reading `busy` comes, before every so many-th call."""
+    def interrupted(
+        self, name: str, every: int, busy: Callable[[], object], table: str = ""
+    ) -> CellStores:
+        """A cell in whose reading `busy` comes, before every so many-th call (for a table)."""
         stores = self.moves.cells[name].stores
-        tables = Interrupted(stores.tables, every, busy)
+        tables = Interrupted(stores.tables, every, busy, table)
         return replace(stores, tables=tables)  # type: ignore[arg-type]
 
 
 class Interrupted:
-    """Tables of a cell on which something happens before every so many-th call."""
+    """Tables of a cell on which something happens before every so many-th call (for a table)."""
 
-    def __init__(self, tables: Tables, every: int, busy: Callable[[], object]) -> None:
+    def __init__(
+        self, tables: Tables, every: int, busy: Callable[[], object], table: str = ""
+    ) -> None:
         self._tables = tables
+        self._table = table
         self._every = every
         self._busy = busy
         self._reads = 0
@@ -66,8 +71,8 @@ class Interrupted:
         verb = getattr(self._tables, name)
 
         def call(*arguments: object, **options: object) -> object:
-            self._reads += 1
-            if self._reads % self._every == 0:
+            self._reads += self._table in ("", *arguments[:1])
+            if self._reads and self._reads % self._every == 0:
                 self._busy()
             return verb(*arguments, **options)
 

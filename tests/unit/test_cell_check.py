@@ -131,11 +131,14 @@ def test_a_cell_that_does_not_come_to_the_end_is_told_by_how_much(
     assert world.check("b").findings == ()  # its worker works again
 
 
-def check_while(world: World, name: str, every: int, busy: Callable[[], object]) -> CellChecker:
-    """A check that finds nothing, though `busy` comes before every so many-th call."""
+def check_while(
+    world: World, name: str, every: int, busy: Callable[[], object], table: str = ""
+) -> CellChecker:
+    """A check that finds nothing, though `busy` comes before every so many-th call (for a
+    table)."""
     slices = world.moves.routes.slices()
     homed = [(s.start, slices.end(i) - 1) for i, s in enumerate(slices) if s.cell == name]
-    stores = world.interrupted(name, every, busy)
+    stores = world.interrupted(name, every, busy, table)
     checker = CellChecker(stores, world.moves.clock.now_ms(), world.work)
     found = checker.check(homed, Sample(20), 1, lambda *_: None)
     assert found.findings == ()
@@ -176,11 +179,11 @@ def test_edges_that_come_and_go_meanwhile_are_no_findings(
                 world.moves.router.unfollow(CTX, reader, 300, None)
         world.work()
 
-    # Whatever the rhythm; in some of them a look falls between the two rows of an edge.
+    # A look at the other row of an edge, and now and then at anything.
     checkers = [
-        check_while(world, name, every, busy)
+        check_while(world, name, every, busy, table)
         for name in world.moves.cells
-        for every in (3, 5, 7, 9, 11, 13)
+        for every, table in ((2, keys.FOLLOWERS), (11, ""))
     ]
     assert any(checker._suspects for checker in checkers)
     assert flips > 10
