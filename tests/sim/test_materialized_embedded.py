@@ -102,7 +102,7 @@ def test_a_hot_author_and_an_away_reader_are_pulled_and_come_back(tmp_path: Path
         cell = platform.cells["a"]
         metrics = Metrics()
         metrics.add_source(ingest_source(cell.stores, cell.applying))
-        for source in dashboard_sources(cell.stores, cell.handler):
+        for source in dashboard_sources(cell.stores, cell.handler, cell.letters):
             metrics.add_source(source)
         text = metrics.text().decode()
         for name in ("deliveries_saved_total", "switches_total", "pages_pulled_total"):
